@@ -54,6 +54,13 @@ func Aligned(b []byte, align uintptr) bool {
 	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))%align == 0
 }
 
+// Offset returns where addr lies from the start of b, which may be before it,
+// and whether it lies before b's end.
+func Offset(b []byte, addr uintptr) (int, bool) {
+	off := int(addr - uintptr(unsafe.Pointer(unsafe.SliceData(b))))
+	return off, off < len(b)
+}
+
 // Words is a view of memory as 64-bit words that other processes write.
 // It exists because a ring has a header word at any multiple of eight.
 type Words struct {

@@ -1,0 +1,216 @@
+package wait
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-ipc/sluice/internal/hook"
+	"github.com/sluice-ipc/sluice/internal/mem"
+	"github.com/sluice-ipc/sluice/internal/sys"
+)
+
+// The shared word of an event:
+//
+//	bit  0     somebody may be asleep on the word
+//	bits 1     unused, zero
+//	bits 2-31  sequence, bumped by every wake
+const (
+	waiters  = 1
+	sequence = 4
+)
+
+// A Cond is what a waiter waits for. Ready must be cheap. It is called by the
+// waiting goroutine and, while that one is asleep, by the host's tick.
+type Cond interface{ Ready() bool }
+
+// A Host is told who sleeps, so that it can heal what a killed waker left.
+// Awake returns only when no Tick of s is running or will run again.
+type Host interface {
+	Asleep(s Sleeper)
+	Awake(s Sleeper)
+}
+
+// A Sleeper is one sleeping goroutine, as its host sees it. Tick wakes it when
+// its condition holds, and does nothing otherwise.
+type Sleeper interface{ Tick() }
+
+// Event is this process's handle on an eventcount in shared memory.
+type Event struct {
+	word *atomic.Uint32 // shared
+	host Host           // may be nil: then nobody heals
+}
+
+// NewEvent returns a handle on word, which starts as zero.
+func NewEvent(word *atomic.Uint32, host Host) *Event {
+	return &Event{word: word, host: host}
+}
+
+// Wake wakes one sleeper. The caller has already published what it waits for.
+// A waiter that is woken and does not take the work must pass the wake-up on.
+func (e *Event) Wake() {
+	hook.At("wait.wake.look")
+	if e.word.Load()&waiters == 0 { //sync:asleep acquire: a flag set before our publishing is seen
+		return
+	}
+	v := e.word.Add(sequence)
+	hook.At("wait.wake.one")
+	if n, _ := sys.FutexWake(mem.Raw(e.word), 1); n > 0 {
+		return
+	}
+	// Nobody was asleep: the flag is left over from a sleeper that died or
+	// gave up. Clearing it alone would lose one that slept in between, so
+	// change the word first and then wake everybody.
+	if e.word.CompareAndSwap(v, (v+sequence)&^waiters) {
+		sys.FutexWake(mem.Raw(e.word), math.MaxInt32)
+	}
+}
+
+// WakeAll wakes every sleeper, with one system call and none if nobody sleeps.
+func (e *Event) WakeAll() {
+	hook.At("wait.wake.look")
+	if e.word.Load()&waiters == 0 { //sync:asleep acquire: a flag set before our publishing is seen
+		return
+	}
+	e.flush()
+}
+
+// flush takes the flag down, changes the word and wakes everybody. Each step
+// finishes whatever a peer does to the word. Whoever sets the flag again in
+// between either sees the new sequence or is woken.
+func (e *Event) flush() {
+	e.word.And(^uint32(waiters))
+	e.word.Add(sequence)
+	hook.At("wait.wake.all")
+	sys.FutexWake(mem.Raw(e.word), math.MaxInt32)
+}
+
+// Wait returns nil once c is ready, spinning as s allows and then sleeping. It
+// returns the context's error when that is done first, and the kernel's when
+// the word cannot be slept on.
+func (e *Event) Wait(ctx context.Context, c Cond, s *Spinner) error {
+	if s.mode == Always {
+		return e.spin(ctx, c, s)
+	}
+	if s.Spin(c) {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return e.sleep(ctx, c)
+}
+
+// spin waits without ever sleeping. A long wait is announced to the host like a
+// sleep, so that the peers are watched.
+func (e *Event) spin(ctx context.Context, c Cond, s *Spinner) error {
+	if s.always(c) {
+		return nil
+	}
+	w := newWaiter(e, c)
+	if e.host != nil {
+		e.host.Asleep(w)
+		defer e.host.Awake(w)
+	}
+	for !s.always(c) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Event) sleep(ctx context.Context, c Cond) error {
+	w := newWaiter(e, c)
+	if e.host != nil {
+		e.host.Asleep(w)
+	}
+	stop := w.arm(ctx)
+	err := w.loop(ctx)
+	idle := stop == nil || stop()
+	if e.host != nil {
+		e.host.Awake(w)
+	}
+	if err != nil {
+		e.pass(c)
+	}
+	if idle {
+		w.free()
+	}
+	return err
+}
+
+// pass hands on a wake-up that may have been meant for a waiter which is giving
+// up, so that the work it announced does not lie about.
+func (e *Event) pass(c Cond) {
+	if c.Ready() {
+		e.Wake()
+	}
+}
+
+// loop sleeps until the condition holds or the context is done.
+func (w *waiter) loop(ctx context.Context) error {
+	deadline, err := deadlineOf(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		hook.At("wait.sleep.flag")
+		v := w.e.word.Or(waiters) | waiters //sync:asleep release: from here on wakers make the call
+		hook.At("wait.sleep.recheck")
+		if w.c.Ready() {
+			return nil
+		}
+		if w.cancelled.Load() != 0 {
+			return ctx.Err()
+		}
+		if err := w.e.futex(w, v, deadline); err != nil {
+			if errors.Is(err, sys.ErrTimeout) {
+				return timeout(ctx, w.c)
+			}
+			return err
+		}
+		if w.c.Ready() {
+			return nil
+		}
+	}
+}
+
+// futex sleeps once, while the word is still v.
+func (e *Event) futex(w *waiter, v uint32, deadline int64) error {
+	if w.armed && sys.HaveWaitv() {
+		err := sys.FutexWait2(mem.Raw(e.word), v, mem.Raw(&w.cancelled), 0, deadline)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	return sys.FutexWait(mem.Raw(e.word), v, deadline)
+}
+
+func timeout(ctx context.Context, c Cond) error {
+	if c.Ready() {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return context.DeadlineExceeded // the context's own timer is a little late
+}
+
+// deadlineOf returns the context's deadline on the futex clock, 0 for none.
+func deadlineOf(ctx context.Context) (int64, error) {
+	t, ok := ctx.Deadline()
+	if !ok {
+		return 0, ctx.Err()
+	}
+	left := time.Until(t)
+	if left <= 0 {
+		return 0, context.DeadlineExceeded
+	}
+	if left > 365*24*time.Hour {
+		return 0, ctx.Err()
+	}
+	return sys.Monotonic() + int64(left), ctx.Err()
+}

@@ -1,0 +1,65 @@
+package wait
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-ipc/sluice/internal/mem"
+	"github.com/sluice-ipc/sluice/internal/sys"
+)
+
+// waiter is one goroutine asleep on an event.
+type waiter struct {
+	e         *Event
+	c         Cond
+	armed     bool          // the context can be cancelled
+	cancelled atomic.Uint32 // private futex word: 1 once the context is done
+}
+
+var waiterPool = sync.Pool{New: func() any { return new(waiter) }}
+
+func newWaiter(e *Event, c Cond) *waiter {
+	w := waiterPool.Get().(*waiter)
+	w.e, w.c = e, c
+	return w
+}
+
+// free gives w back. The caller has made sure that cancel cannot run any more.
+func (w *waiter) free() {
+	w.e, w.c, w.armed = nil, nil, false
+	w.cancelled.Store(0)
+	waiterPool.Put(w)
+}
+
+// arm makes the end of ctx wake w. The function it returns undoes that and
+// reports whether cancel will never run; it is nil for a context without end.
+func (w *waiter) arm(ctx context.Context) (stop func() bool) {
+	if ctx.Done() == nil {
+		return nil
+	}
+	w.armed = true
+	return context.AfterFunc(ctx, w.cancel)
+}
+
+// cancel wakes w because its context is done.
+func (w *waiter) cancel() {
+	w.cancelled.Store(1)
+	if sys.HaveWaitv() {
+		sys.FutexWakePrivate(mem.Raw(&w.cancelled), 1)
+		if sys.HaveWaitv() {
+			return
+		}
+	}
+	// Without futex_waitv the waiter sleeps on the shared word alone. Change
+	// that word, so that a waiter on its way to sleep does not, and wake
+	// everybody; the others find their condition unchanged and sleep again.
+	w.e.flush()
+}
+
+// Tick implements Sleeper.
+func (w *waiter) Tick() {
+	if w.c.Ready() {
+		w.e.flush()
+	}
+}
