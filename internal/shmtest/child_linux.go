@@ -1,0 +1,54 @@
+package shmtest
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// killed reports whether SIGKILL ended the process.
+func killed(ps *os.ProcessState) bool {
+	ws, ok := ps.Sys().(syscall.WaitStatus)
+	return ok && ws.Signaled() && ws.Signal() == syscall.SIGKILL
+}
+
+// Stop stops the child with SIGSTOP and waits until all its threads stand.
+func (c *Child) Stop() {
+	c.t.Helper()
+	if err := c.Cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		c.t.Fatalf("shmtest: stop: %v\n%s", err, c.dump())
+	}
+	c.awaitStop()
+}
+
+// awaitStop waits until all threads of the child stand: one may still run on
+// its processor when the signal has been sent.
+func (c *Child) awaitStop() {
+	c.t.Helper()
+	Eventually(c.t, func() bool { return stopped(c.Pid()) },
+		"process %d stops", c.Pid())
+}
+
+// Cont lets a stopped child go on.
+func (c *Child) Cont() {
+	c.t.Helper()
+	if err := c.Cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		c.t.Fatalf("shmtest: continue: %v\n%s", err, c.dump())
+	}
+}
+
+// stopped reports whether every thread of a process is in state T.
+func stopped(pid int) bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, name := range stats {
+		// PID (NAME) STATE ..., where NAME may hold anything.
+		stat, err := os.ReadFile(name)
+		end := bytes.LastIndexByte(stat, ')')
+		if err != nil || end < 0 || len(stat) < end+3 || stat[end+2] != 'T' {
+			return false
+		}
+	}
+	return len(stats) > 0
+}

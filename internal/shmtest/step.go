@@ -1,0 +1,237 @@
+package shmtest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/sluice-ipc/sluice/internal/race"
+)
+
+const (
+	// attempts is how often a point is tried when the operation does not
+	// come by it, because the runtime did something of its own this time.
+	attempts = 3
+	// maxSteps is far above any operation that ends.
+	maxSteps = 1 << 18
+)
+
+// A place is one instruction of an operation, before it is executed: an address,
+// and how often the operation came by it so far, this time included.
+//
+// Places rather than numbers of steps, because the scheduler may put a detour
+// into one run, after which all numbers are others and all places the same.
+type place struct {
+	pc  uintptr
+	nth int
+}
+
+// A Point is where EveryPoint wants the child of its body to end.
+type Point struct {
+	// K counts the instructions executed before the point. It is -1 in the
+	// body's first run, whose point is the return from the operation.
+	K int
+
+	at    place   // where to end; unused when K < 0
+	trace []place // the operation's instructions, filled when K < 0
+	ran   bool    // a child went to the point or to its end
+	met   bool    // it came by the point
+}
+
+// String says which instruction the point is before.
+func (p *Point) String() string {
+	if p.K < 0 {
+		return "after the operation's return"
+	}
+	f := runtime.FuncForPC(p.at.pc) // the child is the same program
+	if f == nil {
+		return fmt.Sprintf("point %d, %#x", p.K, p.at.pc)
+	}
+	file, line := f.FileLine(p.at.pc)
+	return fmt.Sprintf("point %d, before %s+%#x (%s:%d), arrival %d", p.K,
+		f.Name(), p.at.pc-f.Entry(), filepath.Base(file), line, p.at.nth)
+}
+
+// Kill starts the child, lets it run to the point, and kills it there with
+// SIGKILL: when Kill returns, the instructions in front of the point have been
+// executed, those behind it never will be, and the process has been reaped.
+// The child must not have been started, and must call [Trace]. A body calls Kill
+// or Stop once.
+func (p *Point) Kill(c *Child) {
+	c.t.Helper()
+	p.run(c, func() {})
+	c.Kill()
+}
+
+// Stop is like Kill and stops the child at the point as with SIGSTOP. It is not
+// traced any more: [Child.Cont] lets it go on from there.
+func (p *Point) Stop(c *Child) {
+	c.t.Helper()
+	p.run(c, func() { detachStopped(c) })
+	c.awaitStop()
+}
+
+// run brings the child to the point and calls then, with the child standing.
+func (p *Point) run(c *Child, then func()) {
+	c.t.Helper()
+	if p.ran {
+		c.t.Fatal("shmtest: a body uses its point once")
+	}
+	p.ran = true
+	seen := map[uintptr]int{}
+	traced(c, func(pc uintptr) bool {
+		seen[pc]++
+		here := place{pc, seen[pc]}
+		if p.K < 0 {
+			p.trace = append(p.trace, here)
+			return false
+		}
+		p.met = here == p.at
+		return p.met
+	}, then)
+}
+
+// EveryPoint runs body once for each instruction of the operation that body's
+// child marks with Trace, system calls counting as one, and once for its return.
+// Body begins with fresh memory each time. It is run by several goroutines at
+// once; its t is good for one run, cleanups included, and must be used instead
+// of the test's.
+//
+// The result, which is logged, is the number of instructions without those of
+// the harness. Instructions that the operation does not come by a second time
+// are counted too; more than a few of them fail the test.
+//
+// Where single-stepping is not permitted the test fails. Only under the race
+// detector and under emulation (SLUICE_EMULATED=1), where there is none, and on
+// systems without it, is it skipped.
+func EveryPoint(
+	t *testing.T, name string, body func(t testing.TB, p *Point),
+) int {
+	t.Helper()
+	requireStepping(t)
+	empty := record(t, "nothing", func(t testing.TB, p *Point) {
+		p.Kill(Command(t, emptyRole))
+	})
+	trace := record(t, name, body)
+	r := &round{name: name, body: body, trace: trace}
+	var workers sync.WaitGroup
+	for range min(runtime.NumCPU(), 8) {
+		workers.Go(func() { t.Run("points", r.work) })
+	}
+	workers.Wait()
+	n := len(trace) - len(empty)
+	t.Logf("%s: %d points (and %d of the harness; %d not met again)",
+		name, n, len(empty), r.missed.Load())
+	if missed := int(r.missed.Load()); missed > n/10+5 && !t.Failed() {
+		t.Errorf("%s: %d of %d points were not met again: the operation "+
+			"takes another way each time", name, missed, n)
+	}
+	return n
+}
+
+// record runs body with the operation's return as its point, and returns the
+// instructions on the way there.
+func record(
+	t *testing.T, name string, body func(t testing.TB, p *Point),
+) []place {
+	t.Helper()
+	p := &Point{K: -1}
+	onePoint(t, name, body, p)
+	if !p.ran {
+		t.Fatalf("%s: the body did not use its point", name)
+	}
+	return p.trace
+}
+
+// A round is the state that the workers of one EveryPoint share.
+type round struct {
+	name   string
+	body   func(t testing.TB, p *Point)
+	trace  []place
+	next   atomic.Int64
+	missed atomic.Int64
+}
+
+// work takes points until there are none, or a worker has failed.
+func (r *round) work(t *testing.T) {
+	for !t.Failed() {
+		k := int(r.next.Add(1)) - 1
+		if k >= len(r.trace) {
+			return
+		}
+		if !r.try(t, k) {
+			r.missed.Add(1)
+		}
+	}
+	// The others need not go on.
+	r.next.Store(int64(len(r.trace)))
+}
+
+// try runs the body at the k-th point until it is met, and reports whether it
+// was. A run that does not meet it has killed the child after its return, and
+// the body has checked that.
+func (r *round) try(t *testing.T, k int) bool {
+	for range attempts {
+		p := &Point{K: k, at: r.trace[k]}
+		onePoint(t, r.name, r.body, p)
+		if p.met || !p.ran {
+			return true
+		}
+	}
+	return false
+}
+
+// onePoint runs the body once and says at which point it failed.
+func onePoint(
+	t *testing.T, name string, body func(t testing.TB, p *Point), p *Point,
+) {
+	t.Helper()
+	s := &scope{TB: t}
+	defer func() {
+		s.end()
+		if t.Failed() {
+			t.Logf("%s: failed at %v", name, p)
+		}
+	}()
+	body(s, p)
+}
+
+// A scope is a test whose cleanups run when the scope ends, so that a thousand
+// runs in one test do not pile up what they opened.
+type scope struct {
+	testing.TB
+	cleanups []func()
+}
+
+// Cleanup registers f for the end of the scope.
+func (s *scope) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
+
+// end runs the cleanups, last first, also when one of them ends the goroutine.
+func (s *scope) end() {
+	if len(s.cleanups) == 0 {
+		return
+	}
+	last := len(s.cleanups) - 1
+	f := s.cleanups[last]
+	s.cleanups = s.cleanups[:last]
+	defer s.end()
+	f()
+}
+
+// requireStepping skips where single-stepping cannot be had by nature. Where it
+// is only forbidden the start of a traced child will fail.
+func requireStepping(t *testing.T) {
+	t.Helper()
+	switch {
+	case !canStep:
+		t.Skip("needs single-stepping: Linux on amd64 or arm64")
+	case race.Enabled:
+		t.Skip("needs single-stepping: not through the race detector")
+	case os.Getenv("SLUICE_EMULATED") == "1":
+		t.Skip("needs single-stepping: not under emulation")
+	}
+}

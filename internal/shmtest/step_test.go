@@ -1,0 +1,185 @@
+//go:build linux && (amd64 || arm64)
+
+package shmtest_test
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/sluice-ipc/sluice/internal/mem"
+	"github.com/sluice-ipc/sluice/internal/shmtest"
+)
+
+const toySize = 4096
+
+func init() {
+	roles["toy"], roles["panics"], roles["exits"] = toy, panics, exits
+}
+
+// The toy operation is three stores with system calls between them.
+func toy(args []string) int {
+	words := mapToy(args[0])
+	shmtest.Trace(func() {
+		mem.Uint64(words, 0).Store(1)
+		syscall.Getppid()
+		mem.Uint64(words, 8).Store(2)
+		mem.Uint64(words, 16).Store(3)
+		syscall.Write(int(os.Stdout.Fd()), []byte("written\n"))
+	})
+	shmtest.Say("done")
+	return 0
+}
+
+// panics is an operation that recovers from a fault of its own.
+func panics(args []string) int {
+	words := mapToy(args[0])
+	shmtest.Trace(func() {
+		defer func() { recover() }()
+		var p *uint64
+		*p = 1
+	})
+	mem.Uint64(words, 0).Store(1)
+	return 0
+}
+
+// exits ends in the midst of its operation.
+func exits([]string) int {
+	shmtest.Trace(func() { os.Exit(5) })
+	return 0
+}
+
+func mapToy(name string) []byte {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		panic(err)
+	}
+	b, err := syscall.Mmap(int(f.Fd()), 0, toySize,
+		syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// newToy makes the toy's memory and returns its file's name too.
+func newToy(t testing.TB, dir string) ([]byte, string) {
+	t.Helper()
+	f, err := os.CreateTemp(dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(toySize); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, filepath.Base(f.Name()))
+	t.Cleanup(func() { os.Remove(name) })
+	return shmtest.MapFile(t, f, toySize), name
+}
+
+// stores returns how many of the toy's stores are seen, and fails the test if
+// they are not the first ones.
+func stores(t testing.TB, words []byte) int {
+	t.Helper()
+	n := 0
+	for i := range 3 {
+		switch v := mem.Uint64(words, 8*i).Load(); {
+		case v == uint64(i)+1 && n == i:
+			n++
+		case v != 0:
+			t.Errorf("word %d is %d after %d stores", i, v, n)
+		}
+	}
+	return n
+}
+
+// tally counts the runs of each outcome, from several goroutines.
+type tally struct {
+	mu sync.Mutex
+	n  map[int]int
+}
+
+func (c *tally) add(outcome int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == nil {
+		c.n = map[int]int{}
+	}
+	c.n[outcome]++
+}
+
+func TestKillAtEveryPointShowsEveryPrefix(t *testing.T) {
+	shmtest.NoLeaks(t)
+	dir := t.TempDir()
+	var seen tally
+	n := shmtest.EveryPoint(t, "toy", func(t testing.TB, p *shmtest.Point) {
+		words, name := newToy(t, dir)
+		c := shmtest.Command(t, "toy", name)
+		p.Kill(c)
+		done := stores(t, words)
+		line, written := c.Next()
+		if written {
+			done++
+		}
+		if p.K < 0 && done != 4 {
+			t.Errorf("%d steps done by the whole operation, want 4", done)
+		}
+		if line == "done" || done < 3 && written {
+			t.Errorf("after %d stores the child said %q", done, line)
+		}
+		seen.add(done)
+	})
+	if n < 20 || n > 2000 {
+		t.Errorf("%d points in three stores and two system calls", n)
+	}
+	for done := range 5 {
+		if seen.n[done] == 0 {
+			t.Errorf("no child died after %d of 4 effects: %v", done, seen.n)
+		}
+	}
+}
+
+func TestStopAtEveryPointThenContinue(t *testing.T) {
+	shmtest.NoLeaks(t)
+	dir := t.TempDir()
+	var seen tally
+	shmtest.EveryPoint(t, "toy", func(t testing.TB, p *shmtest.Point) {
+		if p.K%7 > 0 {
+			return // not using the point leaves it out
+		}
+		words, name := newToy(t, dir)
+		c := shmtest.Command(t, "toy", name)
+		p.Stop(c)
+		seen.add(stores(t, words))
+		c.Cont()
+		c.Expect("written")
+		c.Expect("done")
+		c.Exit()
+		if n := stores(t, words); n != 3 {
+			t.Errorf("the child went on and did %d of 3 stores", n)
+		}
+	})
+	if seen.n[0] == 0 || seen.n[3] == 0 {
+		t.Errorf("stores when stopped: %v, want 0 and 3 among them", seen.n)
+	}
+}
+
+func TestFaultsOfTheOperationReachIt(t *testing.T) {
+	words, name := newToy(t, t.TempDir())
+	ends := 0
+	shmtest.EveryPoint(t, "panics", func(t testing.TB, p *shmtest.Point) {
+		if p.K < 0 {
+			c := shmtest.Command(t, "panics", name)
+			p.Stop(c) // after the operation
+			c.Cont()
+			c.Exit()
+			ends++
+		}
+	})
+	if got := mem.Uint64(words, 0).Load(); got != 1 || ends != 1 {
+		t.Errorf("the word behind the operation is %d after %d runs", got, ends)
+	}
+}
