@@ -5,6 +5,7 @@ package sys
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"sync/atomic"
 	"unsafe"
 
@@ -52,25 +53,20 @@ func FutexCalls() (waits, wakes uint64) {
 // no P.
 func FutexWait(addr *uint32, val uint32, deadline int64) error {
 	futexWaits.Add(1)
-	ts, tsp := timespec(deadline)
-	if tsp {
-		_, _, errno := unix.Syscall6(unix.SYS_FUTEX,
-			uintptr(unsafe.Pointer(addr)), futexWaitBitset, uintptr(val),
-			uintptr(unsafe.Pointer(&ts)), 0, matchAny)
-		return waitError("futex wait", errno)
-	}
 	_, _, errno := unix.Syscall6(unix.SYS_FUTEX,
 		uintptr(unsafe.Pointer(addr)), futexWaitBitset, uintptr(val),
-		0, 0, matchAny)
+		uintptr(unsafe.Pointer(timespec(deadline, new(unix.Timespec)))),
+		0, matchAny)
 	return waitError("futex wait", errno)
 }
 
-// timespec converts a deadline; ok is false when there is none.
-func timespec(deadline int64) (ts unix.Timespec, ok bool) {
-	if deadline > 0 {
-		return unix.NsecToTimespec(deadline), true
+// timespec converts a deadline, into ts; nil when there is none.
+func timespec(deadline int64, ts *unix.Timespec) *unix.Timespec {
+	if deadline == 0 {
+		return nil
 	}
-	return unix.Timespec{}, deadline < 0
+	*ts = unix.NsecToTimespec(max(deadline, 0))
+	return ts
 }
 
 func waitError(op string, errno unix.Errno) error {
@@ -108,8 +104,7 @@ func wake(addr *uint32, op uintptr, n int) (int, error) {
 }
 
 // waiter is struct futex_waitv. The address is a pointer here, which on 64
-// bits has the layout of the kernel's __u64, so that the collector sees it
-// and a word on a goroutine's stack would be followed when the stack moves.
+// bits has the layout of the kernel's __u64, so that the collector sees it.
 type waiter struct {
 	val      uint64
 	addr     unsafe.Pointer
@@ -163,9 +158,9 @@ func probeWaitv() int32 {
 }
 
 // FutexWait2 is FutexWait on two words at once: it sleeps while *shared is
-// val and *private is pval. The private word belongs to this process alone
-// (FutexWakePrivate), typically to tell the sleeper that it is cancelled. The
-// error satisfies errors.ErrUnsupported where HaveWaitv is false.
+// val and *private is pval. The private word is on this process's heap (FutexWakePrivate),
+// typically to tell the sleeper that it is cancelled. The error satisfies
+// errors.ErrUnsupported where HaveWaitv is false.
 func FutexWait2(shared *uint32, val uint32, private *uint32, pval uint32,
 	deadline int64) error {
 	if !HaveWaitv() {
@@ -176,15 +171,12 @@ func FutexWait2(shared *uint32, val uint32, private *uint32, pval uint32,
 		{uint64(val), unsafe.Pointer(shared), futex2SizeU32, 0},
 		{uint64(pval), unsafe.Pointer(private), futex2SizeU32 | futex2Private, 0},
 	}
-	ts, tsp := timespec(deadline)
-	if tsp {
-		_, _, errno := unix.Syscall6(unix.SYS_FUTEX_WAITV,
-			uintptr(unsafe.Pointer(&v)), 2, 0,
-			uintptr(unsafe.Pointer(&ts)), unix.CLOCK_MONOTONIC, 0)
-		return waitvError(errno)
-	}
 	_, _, errno := unix.Syscall6(unix.SYS_FUTEX_WAITV,
-		uintptr(unsafe.Pointer(&v)), 2, 0, 0, unix.CLOCK_MONOTONIC, 0)
+		uintptr(unsafe.Pointer(&v)), 2, 0,
+		uintptr(unsafe.Pointer(timespec(deadline, new(unix.Timespec)))),
+		unix.CLOCK_MONOTONIC, 0)
+	runtime.KeepAlive(shared)
+	runtime.KeepAlive(private)
 	return waitvError(errno)
 }
 

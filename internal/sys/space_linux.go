@@ -19,44 +19,41 @@ import (
 //
 // A memfd has no limit but the memory of the machine, and reserving more than
 // there is would bring the out-of-memory killer, not an error; so it is
-// refused here beyond what Free gives.
+// refused here beyond what FreeFD gives.
 func Fallocate(fd int, size int64) error {
-	if unlimited(fd) {
-		if free := memoryFree(); free >= 0 && size > free {
-			return fmt.Errorf("sys: reserve %d bytes: %d available: %w", size, free, unix.ENOSPC)
-		}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return fmt.Errorf("sys: reserve %d bytes: %w", size, err)
+	}
+	need := size - st.Blocks*512
+	if free := FreeFD(fd); unlimited(fd) && free >= 0 && need > free {
+		return fmt.Errorf("sys: reserve %d bytes: %d available: %w", size, free, unix.ENOSPC)
 	}
 	err := retry(func() error { return unix.Fallocate(fd, 0, 0, size) })
 	if err == unix.EOPNOTSUPP {
-		err = fillZero(fd, size)
+		err = fillZero(fd, st.Size, size)
+	}
+	if err == nil {
+		return nil
+	}
+	if size > st.Size { // ext4 keeps what it got done
+		_ = unix.Ftruncate(fd, st.Size)
 	}
 	if err == unix.ENOMEM {
 		err = unix.ENOSPC
 	}
-	if err != nil {
-		return fmt.Errorf("sys: reserve %d bytes: %w", size, err)
-	}
-	return nil
+	return fmt.Errorf("sys: reserve %d bytes: %w", size, err)
 }
 
-// fillZero reserves by writing, on file systems without fallocate. It starts
-// where the file ends, and cuts the file back there when it fails.
-func fillZero(fd int, size int64) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
+// fillZero makes a file longer by writing, on file systems without fallocate.
+func fillZero(fd int, from, to int64) error {
 	zero := make([]byte, 256<<10)
-	for off := st.Size; off < size; {
-		n, err := unix.Pwrite(fd, zero[:min(int64(len(zero)), size-off)], off)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			_ = unix.Ftruncate(fd, st.Size)
+	for off := from; off < to; {
+		n, err := unix.Pwrite(fd, zero[:min(int64(len(zero)), to-off)], off)
+		if err != nil && err != unix.EINTR {
 			return err
 		}
-		off += int64(n)
+		off += int64(max(n, 0))
 	}
 	return nil
 }
@@ -81,18 +78,23 @@ func freeOf(st *unix.Statfs_t, err error) int64 {
 	if err != nil {
 		return -1
 	}
-	if st.Type == unix.TMPFS_MAGIC && st.Blocks == 0 {
+	if memoryOnly(st) {
 		return memoryFree()
 	}
 	return int64(st.Bavail) * st.Bsize
 }
 
-// unlimited reports whether fd is on a tmpfs without a limit, such as the
-// kernel's own, where memfds live.
+// unlimited reports whether the memory of the machine is all that limits fd.
 func unlimited(fd int) bool {
 	var st unix.Statfs_t
 	err := retry(func() error { return unix.Fstatfs(fd, &st) })
-	return err == nil && st.Type == unix.TMPFS_MAGIC && st.Blocks == 0
+	return err == nil && memoryOnly(&st)
+}
+
+// memoryOnly reports whether it is a file system in memory without a limit of
+// its own, such as the kernel's tmpfs where memfds live.
+func memoryOnly(st *unix.Statfs_t) bool {
+	return st.Blocks == 0 && (st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC)
 }
 
 // memoryFree is MemAvailable and SwapFree of /proc/meminfo in bytes, -1 when

@@ -1,0 +1,175 @@
+//go:build linux && (amd64 || arm64)
+
+package sys_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/sluice-ipc/sluice/internal/sys"
+)
+
+func TestMappingsShareMemory(t *testing.T) {
+	fd, err := sys.MemfdCreate("sluice-test")
+	must(t, err)
+	must(t, sys.Fallocate(fd, 64<<10))
+	a, b := mapped(t, fd), mapped(t, fd)
+	must(t, sys.Close(fd)) // not needed any more
+	copy(a.Bytes()[60000:], "hello")
+	if got := b.Bytes()[60000:60005]; string(got) != "hello" {
+		t.Fatalf("the other mapping has %q", got)
+	}
+	if len(a) != 64<<10 || len(a.Bytes()) != len(a) {
+		t.Fatalf("%d bytes", len(a))
+	}
+}
+
+func TestMapTakesNoDescriptor(t *testing.T) {
+	fd := memfd(t)
+	before := descriptors(t)
+	for range 100 {
+		mapped(t, fd)
+	}
+	if now := descriptors(t); now != before {
+		t.Fatalf("%d descriptors, %d after mapping", before, now)
+	}
+	// Descriptors that now have the numbers that Map used meanwhile: a
+	// forgotten cleanup would close one of them.
+	var fds []int
+	for range 100 {
+		fds = append(fds, duplicate(t, fd))
+	}
+	for range 3 {
+		runtime.GC()
+		cleanups := make(chan struct{})
+		runtime.SetFinalizer(&[16]byte{}, func(*[16]byte) { close(cleanups) })
+		runtime.GC()
+		within(t, "finalizers", cleanups)
+	}
+	for _, fd := range fds {
+		if _, err := sys.Stat(fd); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestMapErrors(t *testing.T) {
+	fd := memfd(t)
+	before := descriptors(t)
+	for _, tt := range []struct {
+		name string
+		fd   int
+		size int64
+		want error
+	}{
+		{"nothing", fd, 0, syscall.EINVAL},
+		{"less", fd, -1, syscall.EINVAL},
+		{"more than there is address space", fd, 1 << 62, syscall.ENOMEM},
+		{"no descriptor", -1, 4096, syscall.EBADF},
+	} {
+		m, err := sys.Map(tt.fd, tt.size)
+		if !errors.Is(err, tt.want) || m != nil {
+			t.Errorf("%s: got %d bytes, %v, want %v", tt.name, len(m), err, tt.want)
+		}
+	}
+	if now := descriptors(t); now != before {
+		t.Errorf("%d descriptors, %d after errors", before, now)
+	}
+}
+
+func TestUnmap(t *testing.T) {
+	fd, err := sys.MemfdCreate("sluice-unmapped")
+	closing(t, fd, err)
+	must(t, sys.Fallocate(fd, 4096))
+	m, err := sys.Map(fd, 4096)
+	must(t, err)
+	visible := func() bool {
+		b, err := os.ReadFile("/proc/self/maps")
+		must(t, err)
+		return bytes.Contains(b, []byte("sluice-unmapped"))
+	}
+	if !visible() {
+		t.Fatal("not in /proc/self/maps while mapped")
+	}
+	must(t, m.Unmap())
+	if visible() {
+		t.Fatal("still in /proc/self/maps")
+	}
+	if err := m.Unmap(); !errors.Is(err, syscall.EINVAL) {
+		t.Fatalf("again: got %v, want EINVAL", err)
+	}
+}
+
+// prefaults are the two ways, and each must hold what Prefault promises.
+func prefaults(t *testing.T, body func(t *testing.T, prefault func(sys.Mapping))) {
+	t.Run("as the kernel can", func(t *testing.T) {
+		body(t, func(m sys.Mapping) { must(t, m.Prefault()) })
+	})
+	t.Run("by touching", func(t *testing.T) { body(t, sys.Touch) })
+}
+
+func TestPrefaultMakesPagesPresent(t *testing.T) {
+	prefaults(t, func(t *testing.T, prefault func(sys.Mapping)) {
+		fd, err := sys.MemfdCreate("sluice-test")
+		closing(t, fd, err)
+		must(t, syscall.Ftruncate(fd, 64<<10)) // a hole, so that pages show
+		m := mapped(t, fd)
+		prefault(m)
+		wantReserved(t, fd, 64<<10)
+	})
+}
+
+func TestPrefaultChangesNothing(t *testing.T) {
+	prefaults(t, func(t *testing.T, prefault func(sys.Mapping)) {
+		fd := memfd(t)
+		m := mapped(t, fd)
+		for i := range m {
+			m[i] = byte(i * 7)
+		}
+		want := bytes.Clone(m)
+		prefault(m)
+		if !bytes.Equal(m, want) {
+			t.Fatal("bytes changed")
+		}
+		// Nor does it lose what others write at the same time.
+		w, _ := word(m, 0)
+		w.Store(0)
+		const n = 100_000
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for range n {
+				w.Add(1)
+			}
+		})
+		for w.Load() < n {
+			prefault(m)
+		}
+		wg.Wait()
+		if got := w.Load(); got != n {
+			t.Fatalf("counted %d of %d", got, n)
+		}
+	})
+}
+
+func TestLockInMemory(t *testing.T) {
+	m := mapped(t, memfd(t))
+	err := m[:4096].Lock()
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOMEM) {
+		t.Skipf("missing: RLIMIT_MEMLOCK of a page: %v", err)
+	}
+	must(t, err)
+}
+
+func TestHugeAdvice(t *testing.T) {
+	m := mapped(t, memfd(t))
+	if err := m.HugeAdvice(); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("missing: transparent huge pages")
+	} else {
+		must(t, err)
+	}
+}
