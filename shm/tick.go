@@ -1,0 +1,168 @@
+package shm
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-ipc/sluice/internal/wait"
+)
+
+// attached is every segment of this process that is mapped, for the tick and
+// to find whose memory an address is.
+var attached struct {
+	sync.Mutex
+	m map[*Segment]struct{}
+}
+
+func register(s *Segment) {
+	attached.Lock()
+	defer attached.Unlock()
+	if attached.m == nil {
+		attached.m = make(map[*Segment]struct{})
+	}
+	attached.m[s] = struct{}{}
+}
+
+func unregister(s *Segment) {
+	attached.Lock()
+	defer attached.Unlock()
+	delete(attached.m, s)
+}
+
+// segmentAt returns the segment that is mapped at a, and the offset in it.
+func segmentAt(a uintptr) (*Segment, int64) {
+	attached.Lock()
+	defer attached.Unlock()
+	for s := range attached.m {
+		b := s.mapping.Bytes()
+		if off := a - addr(b); off < uintptr(len(b)) {
+			return s, int64(off)
+		}
+	}
+	return nil, 0
+}
+
+// The tick is one goroutine for the whole process. It runs while somebody
+// sleeps on a segment, and ends at the first tick that finds nobody asleep.
+const (
+	tickTime = 50 * time.Millisecond
+
+	// fullEvery is how many ticks lie between two that believe nothing: they
+	// test all locks, those of watched processes and our own included.
+	fullEvery = 20
+)
+
+var ticking atomic.Bool
+
+// Asleep says that somebody is about to sleep until another participant wakes
+// it. Until the matching [Segment.Awake], the segment's participants are
+// looked after, and w is ticked every 50 ms and after each death: it must look
+// whether there is something to wake up for that nobody announced.
+//
+// The same w may be asleep several times. Its Tick must not block, nor call
+// Asleep or Awake.
+func (s *Segment) Asleep(w wait.Sleeper) {
+	s.mu.Lock()
+	s.sleepers[w]++
+	s.asleep.Store(int32(len(s.sleepers)))
+	s.mu.Unlock()
+	startTick()
+	if s.Retain() != nil {
+		return
+	}
+	defer s.Release()
+	if s.ctl.roster.Load() != s.roster.Load() && s.pass.TryLock() {
+		defer s.pass.Unlock()
+		s.guarded(func() error { s.watchAll(); return nil })
+	}
+}
+
+// Awake undoes one [Segment.Asleep]. When it returns, the last one of w also
+// sees to it that w is not being ticked and will not be any more.
+func (s *Segment) Awake(w wait.Sleeper) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sleepers[w]--; s.sleepers[w] <= 0 {
+		delete(s.sleepers, w)
+	}
+	s.asleep.Store(int32(len(s.sleepers)))
+}
+
+// startTick makes sure that the tick runs. The sleeper has been entered
+// before; see the end of tickLoop for the other half.
+func startTick() {
+	if !ticking.Load() && ticking.CompareAndSwap(false, true) {
+		go tickLoop()
+	}
+}
+
+func tickLoop() {
+	t := time.NewTicker(tickTime)
+	defer t.Stop()
+	var segs []*Segment
+	for n := 1; ; n++ {
+		<-t.C
+		segs = sleeping(segs[:0])
+		for _, s := range segs {
+			s.look(n%fullEvery == 0)
+		}
+		if len(segs) > 0 {
+			continue
+		}
+		ticking.Store(false)
+		if len(sleeping(segs)) == 0 || !ticking.CompareAndSwap(false, true) {
+			return
+		}
+	}
+}
+
+// sleeping appends the segments in which somebody sleeps.
+func sleeping(segs []*Segment) []*Segment {
+	attached.Lock()
+	defer attached.Unlock()
+	for s := range attached.m {
+		if s.asleep.Load() > 0 {
+			segs = append(segs, s)
+		}
+	}
+	return segs
+}
+
+// look is what the tick does with one segment, and what a watcher does when a
+// process has exited: test the locks, all of them or those that no watcher
+// stands for, repair, and tick the sleepers.
+func (s *Segment) look(all bool) {
+	s.pass.Lock()
+	defer s.pass.Unlock()
+	if s.Retain() != nil {
+		return
+	}
+	defer s.Release()
+	s.guarded(func() error {
+		if all {
+			s.checkSelf()
+		}
+		s.watchAll()
+		s.scan(func(i int, w uint64) bool { return all || !s.isWatched(i, w) })
+		s.nudge()
+		return nil
+	})
+}
+
+// guarded calls f, which touches the segment on behalf of nobody who could be
+// given an error: a fault poisons the segment and is reported by Err.
+func (s *Segment) guarded(f func() error) {
+	if err := Guard(f); err != nil {
+		s.poison(err)
+	}
+}
+
+// nudge ticks the sleepers.
+func (s *Segment) nudge() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.sleepers {
+		w.Tick()
+	}
+}
