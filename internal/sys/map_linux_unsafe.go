@@ -59,7 +59,13 @@ func (m Mapping) Unmap() error {
 // Prefault makes every page present and writable, so that first touches cost
 // no fault. It changes no byte, whatever others are doing with them.
 func (m Mapping) Prefault() error {
-	err := retry(func() error { return unix.Madvise(m, unix.MADV_POPULATE_WRITE) })
+	// Advice that nobody knows must be refused; if it is not, advice is
+	// ignored here (emulators do), and its success means nothing.
+	const noAdvice = 0x7fff
+	err := error(unix.EINVAL)
+	if unix.Madvise(m, noAdvice) != nil {
+		err = retry(func() error { return unix.Madvise(m, unix.MADV_POPULATE_WRITE) })
+	}
 	if err == unix.EINVAL || err == unix.ENOSYS { // before Linux 5.14
 		m.touch()
 		return nil

@@ -4,6 +4,7 @@ package sys_test
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"os"
 	"runtime"
@@ -80,15 +81,16 @@ func TestWatchPidStopLeavesNothing(t *testing.T) {
 	if isClosed(first) {
 		t.Fatal("stopped counts as exited")
 	}
-	goroutines, fds := runtime.NumGoroutine(), descriptors(t)
+	until(t, "the first to end", func() bool { return watchers() == 0 })
+	fds := descriptors(t)
 	var stops []func()
 	for range 50 {
 		_, stop, err := sys.WatchPid(os.Getpid())
 		must(t, err)
 		stops = append(stops, stop)
 	}
-	if n := runtime.NumGoroutine(); n < goroutines+50 || descriptors(t) < fds+50 {
-		t.Fatal("what this test counts is not what a watch costs")
+	if w, d := watchers(), descriptors(t)-fds; w != 50 || d != 50 {
+		t.Fatalf("50 watches cost %d goroutines, %d descriptors", w, d)
 	}
 	var wg sync.WaitGroup
 	for _, stop := range stops {
@@ -99,7 +101,14 @@ func TestWatchPidStopLeavesNothing(t *testing.T) {
 	if n := descriptors(t); n != fds {
 		t.Errorf("%d descriptors before, %d after", fds, n)
 	}
-	until(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	until(t, "the goroutines to end", func() bool { return watchers() == 0 })
+}
+
+// watchers counts the goroutines that WatchPid has started.
+func watchers() int {
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	return bytes.Count(stacks, []byte("created by github.com/sluice-ipc/sluice/internal/sys.WatchPid"))
 }
 
 func TestWatchPidReleasesAtDeathWithoutStop(t *testing.T) {
