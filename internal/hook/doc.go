@@ -21,13 +21,3 @@
 // [Set] registers a function called at each arrival, for a scheduler that
 // decides which goroutine takes the next step.
 package hook
-
-import "time"
-
-// forever blocks the calling goroutine. It waits on a timer, because the
-// runtime takes a program whose goroutines all block on nothing for deadlocked
-// and ends it.
-func forever() {
-	for range time.Tick(time.Hour) {
-	}
-}

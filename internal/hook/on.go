@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Enabled reports whether the program was built with the tag sluice_hooks.
@@ -104,4 +105,12 @@ func Count(step string) int {
 	mu.Lock()
 	defer mu.Unlock()
 	return arrivals[step]
+}
+
+// forever blocks the calling goroutine. It waits on a timer, because the
+// runtime takes a program whose goroutines all block on nothing for deadlocked
+// and ends it.
+func forever() {
+	for range time.Tick(time.Hour) {
+	}
 }

@@ -55,8 +55,10 @@ func Command(t testing.TB, role string, args ...string) *Child {
 	if err != nil {
 		t.Fatalf("shmtest: %v", err)
 	}
-	args = append([]string{"-test.run=^$", "--"}, args...)
-	c := &Child{t: t, role: role, Cmd: exec.Command(exe, args...)}
+	argv := append(strings.Fields(os.Getenv(wrapperEnv)),
+		exe, "-test.run=^$", "--")
+	argv = append(argv, args...)
+	c := &Child{t: t, role: role, Cmd: exec.Command(argv[0], argv[1:]...)}
 	c.Cmd.Env = append(os.Environ(), roleEnv+"="+role)
 	c.Launch = (*exec.Cmd).Start
 	return c

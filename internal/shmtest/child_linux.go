@@ -20,12 +20,12 @@ func (c *Child) Stop() {
 	if err := c.Cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		c.t.Fatalf("shmtest: stop: %v\n%s", err, c.dump())
 	}
-	c.awaitStop()
+	c.AwaitStop()
 }
 
-// awaitStop waits until all threads of the child stand: one may still run on
-// its processor when the signal has been sent.
-func (c *Child) awaitStop() {
+// AwaitStop waits until all threads of a child stand that was told to stop, or
+// that stops itself: one may still run on its processor after the signal.
+func (c *Child) AwaitStop() {
 	c.t.Helper()
 	Eventually(c.t, func() bool { return stopped(c.Pid()) },
 		"process %d stops", c.Pid())

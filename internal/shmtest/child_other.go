@@ -20,4 +20,8 @@ func (c *Child) Cont() {
 	c.t.Fatal("shmtest: Child.Cont needs Linux")
 }
 
-func (c *Child) awaitStop() {}
+// AwaitStop needs Linux.
+func (c *Child) AwaitStop() {
+	c.t.Helper()
+	c.t.Fatal("shmtest: Child.AwaitStop needs Linux")
+}

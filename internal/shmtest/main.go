@@ -17,6 +17,10 @@ const (
 	roleEnv   = "SLUICE_TEST_ROLE"
 	tracedEnv = "SLUICE_TEST_TRACED"
 	emptyRole = "shmtest-empty" // an operation of no instruction, see EveryPoint
+
+	// wrapperEnv names the program that runs test binaries made for another
+	// processor: what was given to go test -exec.
+	wrapperEnv = "SLUICE_TEST_EXEC"
 )
 
 // Main runs the tests of a package whose children take these roles, or, in such

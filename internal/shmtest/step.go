@@ -72,7 +72,7 @@ func (p *Point) Kill(c *Child) {
 func (p *Point) Stop(c *Child) {
 	c.t.Helper()
 	p.run(c, func() { detachStopped(c) })
-	c.awaitStop()
+	c.AwaitStop()
 }
 
 // run brings the child to the point and calls then, with the child standing.
@@ -99,7 +99,7 @@ func (p *Point) run(c *Child, then func()) {
 // child marks with Trace, system calls counting as one, and once for its return.
 // Body begins with fresh memory each time. It is run by several goroutines at
 // once; its t is good for one run, cleanups included, and must be used instead
-// of the test's.
+// of the test's. A body that does not use a point leaves it out.
 //
 // The result, which is logged, is the number of instructions without those of
 // the harness. Instructions that the operation does not come by a second time
@@ -124,9 +124,10 @@ func EveryPoint(
 	}
 	workers.Wait()
 	n := len(trace) - len(empty)
-	t.Logf("%s: %d points (and %d of the harness; %d not met again)",
-		name, n, len(empty), r.missed.Load())
-	if missed := int(r.missed.Load()); missed > n/10+5 && !t.Failed() {
+	missed := int(r.missed.Load())
+	t.Logf("%s: %d points (and %d of the harness; %d left out, "+
+		"%d not met again)", name, n, len(empty), r.unused.Load(), missed)
+	if missed > n/10+5 && !t.Failed() {
 		t.Errorf("%s: %d of %d points were not met again: the operation "+
 			"takes another way each time", name, missed, n)
 	}
@@ -154,6 +155,7 @@ type round struct {
 	trace  []place
 	next   atomic.Int64
 	missed atomic.Int64
+	unused atomic.Int64 // the body left them out
 }
 
 // work takes points until there are none, or a worker has failed.
@@ -178,7 +180,11 @@ func (r *round) try(t *testing.T, k int) bool {
 	for range attempts {
 		p := &Point{K: k, at: r.trace[k]}
 		onePoint(t, r.name, r.body, p)
-		if p.met || !p.ran {
+		if !p.ran {
+			r.unused.Add(1)
+			return true
+		}
+		if p.met {
 			return true
 		}
 	}

@@ -17,6 +17,7 @@ const toySize = 4096
 
 func init() {
 	roles["toy"], roles["panics"], roles["exits"] = toy, panics, exits
+	roles["blocks"] = blocks
 }
 
 // The toy operation is three stores with system calls between them.
@@ -48,6 +49,12 @@ func panics(args []string) int {
 // exits ends in the midst of its operation.
 func exits([]string) int {
 	shmtest.Trace(func() { os.Exit(5) })
+	return 0
+}
+
+// blocks waits for ever in its operation.
+func blocks([]string) int {
+	shmtest.Trace(func() { shmtest.Hear() })
 	return 0
 }
 
@@ -182,4 +189,32 @@ func TestFaultsOfTheOperationReachIt(t *testing.T) {
 	if got := mem.Uint64(words, 0).Load(); got != 1 || ends != 1 {
 		t.Errorf("the word behind the operation is %d after %d runs", got, ends)
 	}
+}
+
+func TestSteppingFailures(t *testing.T) {
+	shmtest.NoLeaks(t)
+	end := &shmtest.Point{K: -1}
+	t.Run("the operation ends the process", func(t *testing.T) {
+		fails(t, func(t testing.TB) {
+			end.Kill(shmtest.Command(t, "exits"))
+		}, "exit code 5")
+	})
+	t.Run("no operation", func(t *testing.T) {
+		fails(t, func(t testing.TB) {
+			p := &shmtest.Point{K: -1}
+			p.Kill(shmtest.Command(t, "fail"))
+		}, "exit code 7")
+	})
+	t.Run("a point used twice", func(t *testing.T) {
+		fails(t, func(t testing.TB) {
+			end.Kill(shmtest.Command(t, "exits"))
+		}, "once")
+	})
+	t.Run("an operation without end", func(t *testing.T) {
+		quick(t)
+		fails(t, func(t testing.TB) {
+			p := &shmtest.Point{K: -1}
+			p.Kill(shmtest.Command(t, "blocks"))
+		}, "signal killed")
+	})
 }

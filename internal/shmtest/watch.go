@@ -37,10 +37,10 @@ func poll(cond func() bool) bool {
 		switch {
 		case cond():
 			return true
-		case i < 100:
-			runtime.Gosched()
 		case time.Now().After(deadline):
 			return false
+		case i < 100:
+			runtime.Gosched()
 		default:
 			time.Sleep(time.Millisecond)
 		}
