@@ -1,0 +1,59 @@
+// Command bench measures messages between two processes: sluice's pipe, and
+// beside it what people use today, in the same run.
+//
+//	go run ./bench                                  the report, in two minutes
+//	go run ./bench -quick                           a glance, in half a minute
+//	go run ./bench -json -run rtt/pipe/spin/64      one object per line
+//	go test -bench . ./bench                        the same, for benchstat
+//
+// # What is measured
+//
+// rtt: one process sends a message and waits for the answer, of the same size;
+// one round trip counts as one message. throughput: one process sends as fast
+// as it can, the other receives, each end in a process of its own. Times are
+// those of a clock that both share: from before the first message is written
+// until after the last one has been read.
+//
+// Both ends touch every byte: the writer stamps each message with its number
+// and copies its whole length, the reader checks the number and searches the
+// rest for the mark that only its last byte bears. What copies (sockets,
+// os.Pipe) sends from and receives into buffers of its own; what does not is
+// written and read in place.
+//
+// # Waiting
+//
+//   - spin: both ends poll and never sleep. Sockets and pipes are polled with
+//     non-blocking system calls.
+//   - block: both ends sleep whenever there is nothing to do, as a socket does.
+//     Sockets sleep in the netpoller, an inherited os.Pipe in the kernel,
+//     which is how Go opens either.
+//   - adaptive: sluice's default, a short spin before sleeping.
+//
+// With spin and block each process has a CPU of its own, to which it is pinned,
+// and GOMAXPROCS=1. With adaptive, and for the channel (impl chan, two
+// goroutines in one process: a bound, not a competitor), the processes may
+// move between the two CPUs and have GOMAXPROCS=2, as an unsuspecting user's
+// would. With one CPU only the blocking measurements run.
+//
+// # Floors
+//
+// memcpy copies 1 MiB from one private buffer to another, in one process.
+// futex passes a bare word to and fro and sleeps for it: what a blocking round
+// trip costs before anybody has written a line of code.
+//
+// # Placement
+//
+// A virtual machine's CPUs move: now they are two threads of one core, now
+// they are on different chips, and every figure here depends on it. A canary
+// before and after each measurement (two pinned processes; one writes lines
+// that the other has just read) classifies where they are by bandwidth: A above
+// 25 GB/s, probably a shared core; B above 4 GB/s, probably a shared cache; C
+// farther. Only figures of one placement are compared. A repetition that began
+// in one and ended in another bears both letters and enters no ratio; "-" means
+// that nobody looked. What the letters mean physically is a guess, that they
+// differ is measured.
+//
+// Repetitions interleave: each measurement once, then each once again. What is
+// reported is the median over the repetitions of one placement, and beside it
+// their range.
+package main

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"time"
+)
+
+// maxPass bounds the messages of one pass.
+const maxPass = 1 << 30
+
+// A sample is one repetition of one measurement.
+type sample struct {
+	spec
+	rep       int
+	placement string
+	pass      pass
+	canary    float64 // ns for one cache line to the other CPU and back; 0: unknown
+}
+
+// measure does one repetition: warm up and find out how many messages fit the
+// time, then look where the CPUs are, exchange them, and look again.
+func measure(s spec, at place, budget time.Duration) (sample, error) {
+	p, err := newPair(s, at)
+	if err != nil {
+		return sample{}, err
+	}
+	grace := time.Duration(0) // after an error somebody may be waiting for ever
+	defer func() { p.close(grace) }()
+	n, err := p.calibrate(budget)
+	if err != nil {
+		return sample{}, err
+	}
+	sm, err := p.sample(n, budget)
+	if err == nil {
+		grace = patience
+	}
+	return sm, err
+}
+
+// sample is one pass of n messages between two canaries.
+func (p *pair) sample(n int, expected time.Duration) (sample, error) {
+	before, err := p.look()
+	if err != nil {
+		return sample{}, err
+	}
+	got, err := p.run(n, expected)
+	if err != nil {
+		return sample{}, err
+	}
+	after, err := p.look()
+	if err != nil {
+		return sample{}, err
+	}
+	sm := sample{spec: p.spec, placement: placement(before, after), pass: got}
+	if before != nil && after != nil {
+		sm.canary = (before.RTT + after.RTT) / 2
+	}
+	return sm, nil
+}
+
+// calibrate returns how many messages fit the budget, by passes that grow until
+// one takes a tenth of it. They also warm everything up.
+func (p *pair) calibrate(budget time.Duration) (int, error) {
+	limit := maxPass
+	if p.spec.Bench == benchRTT {
+		limit = maxSamples
+	}
+	for n := 8; ; {
+		got, err := p.run(n, budget)
+		if err != nil {
+			return 0, err
+		}
+		if got.elapsed >= budget/10 || n == limit {
+			return scale(n, got.elapsed, budget, limit), nil
+		}
+		n = min(scale(n, got.elapsed, budget/8, limit), 100*n)
+	}
+}
+
+// scale returns how many messages fit the budget when n took so long: at least
+// one, and at most the limit.
+func scale(n int, took, budget time.Duration, limit int) int {
+	fit := float64(n) * float64(budget) / float64(max(took, 1))
+	return int(min(max(fit, 1), float64(limit)))
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/sluice-ipc/sluice/internal/sys"
+)
+
+// What a whole run may take, without the building of it.
+const (
+	fullTime  = 95 * time.Second
+	quickTime = 16 * time.Second
+
+	// overhead is what a repetition takes beyond its budget: two processes,
+	// calibration, two canaries.
+	overhead = 45 * time.Millisecond
+
+	minBudget = 20 * time.Millisecond
+	maxBudget = time.Second
+)
+
+// budgetFor divides the time among so many repetitions of measurements.
+func budgetFor(total time.Duration, repetitions int) time.Duration {
+	each := total/time.Duration(max(repetitions, 1)) - overhead
+	each = each * 4 / 5 // calibration takes another quarter
+	return min(max(each, minBudget), maxBudget)
+}
+
+// choosePlace returns where the pairs run: on the CPUs asked for, else on the
+// first two that we may use.
+func choosePlace(asked []int) place {
+	cpus := asked
+	if cpus == nil {
+		have, err := sys.Affinity()
+		if err != nil || len(have) < 2 {
+			return place{}
+		}
+		cpus = have[:2]
+	}
+	return place{cpus: cpus, canary: sys.Supported}
+}
+
+// possible reports whether the machine can do this measurement: two processes
+// that poll on one CPU would measure the scheduler's time slice.
+func (at place) possible(s spec) bool {
+	return s.Wait != waitSpin || at.cpus != nil || !sys.Supported || implNamed(s.Impl).solo
+}
+
+// A runner works through the measurements and collects the samples.
+type runner struct {
+	at     place
+	specs  []spec
+	reps   int
+	budget time.Duration
+	extra  func(rep int) error // also once a repetition; may be nil
+	say    *progress
+
+	samples []sample
+	lacking map[spec]error // what this machine cannot do
+	failed  []error
+}
+
+// run measures everything, repetition by repetition, so that what is compared
+// shares its good and its bad moments.
+func (r *runner) run() {
+	r.lacking = map[spec]error{}
+	total := r.reps * len(r.specs)
+	for rep := range r.reps {
+		for i, s := range r.specs {
+			r.say.step(rep*len(r.specs)+i, total, s)
+			if r.lacking[s] == nil {
+				r.one(rep, s)
+			}
+		}
+		if r.extra != nil {
+			if err := r.extra(rep); err != nil {
+				r.failed = append(r.failed, err)
+			}
+		}
+	}
+	r.say.clear()
+}
+
+func (r *runner) one(rep int, s spec) {
+	sm, err := measure(s, r.at, r.budget)
+	switch {
+	case lacking(err):
+		r.lacking[s] = err
+	case err != nil:
+		r.lacking[s] = err // do not wait for it again
+		r.failed = append(r.failed, err)
+	default:
+		sm.rep = rep
+		r.samples = append(r.samples, sm)
+	}
+}
+
+// progress is the line that says how far a run has come: rewritten in place on
+// a terminal, else a new one every few seconds.
+type progress struct {
+	to       io.Writer
+	terminal bool
+	began    time.Time
+	next     time.Time // of the next line
+}
+
+const (
+	progressPeriod = 5 * time.Second
+	terminalPeriod = 200 * time.Millisecond
+)
+
+func newProgress(to io.Writer) *progress {
+	p := &progress{to: to, began: time.Now()}
+	if f, ok := to.(*os.File); ok {
+		st, err := f.Stat()
+		p.terminal = err == nil && st.Mode()&os.ModeCharDevice != 0
+	}
+	p.next = p.began.Add(p.period())
+	return p
+}
+
+func (p *progress) period() time.Duration {
+	if p.terminal {
+		return terminalPeriod
+	}
+	return progressPeriod
+}
+
+// step says that i of total are done and that s is next.
+func (p *progress) step(i, total int, s spec) {
+	now := time.Now()
+	if i == 0 || now.Before(p.next) {
+		return
+	}
+	p.next = now.Add(p.period())
+	left := now.Sub(p.began) / time.Duration(i) * time.Duration(total-i)
+	line := fmt.Sprintf("bench: %d of %d, %v left: %v", i, total, left.Round(time.Second), s)
+	if p.terminal {
+		fmt.Fprintf(p.to, "\r\x1b[K%s", line)
+		return
+	}
+	fmt.Fprintln(p.to, line)
+}
+
+// clear removes the line from a terminal.
+func (p *progress) clear() {
+	if p.terminal {
+		fmt.Fprint(p.to, "\r\x1b[K")
+	}
+}
