@@ -55,7 +55,10 @@ func OpenOrCreate(name string, o *Options) (s *Segment, err error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		return m.publish()
+		if err = m.publish(); err != nil {
+			m.close() // so that Attach runs last for what we return
+		}
+		return err
 	})
 	if err != nil {
 		return nil, wrap("open or create", name, err)

@@ -27,7 +27,10 @@ import (
 func Remove(name string) error {
 	path, err := pathOf(name)
 	if err == nil {
-		err = until(func() error { return unlink(path, name) })
+		err = until(func() error {
+			_, err := unlink(path, name)
+			return err
+		})
 	}
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		sweep(path)
@@ -35,23 +38,23 @@ func Remove(name string) error {
 	return wrap("remove", name, err)
 }
 
-// unlink removes the name from whatever segment it leads to.
-func unlink(path, name string) error {
+// unlink removes the name from whatever segment it leads to, and says which.
+func unlink(path, name string) (id sys.FileID, err error) {
 	f, err := openFile(path)
 	if err != nil {
-		return err
+		return id, err
 	}
 	defer f.Close()
-	if filepath.Dir(path) != shmDir {
+	if strings.ContainsRune(name, '/') { // else whatever it is, it is ours
 		if err := sniff(f, name); err != nil {
-			return err
+			return id, err
 		}
 	}
 	fd := int(f.Fd())
 	if err := sys.LockOFD(fd, lockName, 1); err == sys.ErrLocked {
-		return errAgain
+		return id, errAgain
 	} else if err != nil {
-		return err
+		return id, err
 	}
 	// Unlock by hand: another goroutine may be between fork and exec, with a
 	// copy of the descriptor.
@@ -60,16 +63,15 @@ func unlink(path, name string) error {
 }
 
 // unlinkLocked removes the name if it still leads to f, whose lock we hold.
-func unlinkLocked(path string, f *os.File) error {
-	id, err := sys.Stat(int(f.Fd()))
-	if err != nil {
-		return err
+func unlinkLocked(path string, f *os.File) (id sys.FileID, err error) {
+	if id, err = sys.Stat(int(f.Fd())); err != nil {
+		return id, err
 	}
 	if err := leadsTo(path, id); err != nil {
-		return err
+		return id, err
 	}
 	hook.At("shm.name.unlink")
-	return os.Remove(path)
+	return id, os.Remove(path)
 }
 
 // vacate makes the name free if it leads to a segment that nobody is in, which
@@ -93,22 +95,22 @@ func vacate(path, name string) error {
 	}
 	defer sys.UnlockOFD(fd, 0, 0)
 	hook.At("shm.name.locked")
-	if err := unlinkLocked(path, f); err != nil {
+	id, err := unlinkLocked(path, f)
+	if err != nil {
 		return err
 	}
 	hook.At("shm.name.retire")
-	return retire(f)
+	return retire(f, id.Size)
 }
 
 // retire tells those who still hold a descriptor of the segment that it is not
 // to be joined. The name goes first, so that it never leads to a retired one.
-func retire(f *os.File) error {
-	id, err := sys.Stat(int(f.Fd()))
-	if err != nil || id.Size < controlOff+controlLen {
-		return err
+func retire(f *os.File, size int64) error {
+	if size < controlOff+controlLen {
+		return nil
 	}
 	w := mem.Bytes([]uint32{lifeRetired})
-	_, err = f.WriteAt(w, controlOff) //sync:shm-retired release: nobody was in it
+	_, err := f.WriteAt(w, controlOff) //sync:shm-retired release: nobody was in it
 	return err
 }
 

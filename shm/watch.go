@@ -102,7 +102,10 @@ func (s *Segment) watchAll() {
 	for i := range s.slots {
 		w := s.slots[i].word.Load() //sync:shm-slot acquire: who the owner says it is
 		pid := s.slots[i].pid.Load()
-		if s.isWatched(i, w) && s.watched[i].pid == pid {
+		if v := &s.watched[i]; v.w != nil && v.word == w && v.pid == pid {
+			// Also when that process has exited, but its lock is still
+			// held, by a child of it between fork and exec: another watch
+			// would fire at once, and again and again. The tick tests it.
 			continue
 		}
 		s.unwatch(i)
