@@ -1,6 +1,7 @@
 package shmtest_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -47,7 +48,8 @@ func TestNoLeaksBites(t *testing.T) {
 	quick(t)
 	release := make(chan bool)
 	defer close(release)
-	file := "/dev/shm/sluice-shmtest-leak"
+	prefix := fmt.Sprintf("sluice-shmtest-%d-", os.Getpid())
+	file := "/dev/shm/" + prefix + "leak"
 	defer os.Remove(file)
 	var closers []func()
 	for _, tt := range []struct {
@@ -80,7 +82,7 @@ func TestNoLeaksBites(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			fails(t, func(t testing.TB) {
-				shmtest.NoLeaks(t, "sluice-shmtest-")
+				shmtest.NoLeaks(t, prefix)
 				tt.leak(t)
 			}, tt.want)
 		})

@@ -234,10 +234,10 @@ func requireStepping(t *testing.T) {
 	t.Helper()
 	switch {
 	case !canStep:
-		t.Skip("needs single-stepping: Linux on amd64 or arm64")
+		t.Skip("missing: single-stepping (Linux on amd64 or arm64)")
 	case race.Enabled:
-		t.Skip("needs single-stepping: not through the race detector")
+		t.Skip("missing: single-stepping through the race detector")
 	case os.Getenv("SLUICE_EMULATED") == "1":
-		t.Skip("needs single-stepping: not under emulation")
+		t.Skip("missing: single-stepping under emulation")
 	}
 }
