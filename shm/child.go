@@ -109,7 +109,6 @@ func (s *Segment) giveUp() (fd int, err error) {
 		s.Close()
 		return -1, err
 	}
-	unregister(s)
 	s.unwatchAll()
 	err = Guard(func() error {
 		// From here on nobody watches this process for the slot; its lock

@@ -192,7 +192,6 @@ func (s *Segment) Close() error {
 // teardown leaves and gives everything back. The last pin is gone, so nobody
 // else touches the segment.
 func (s *Segment) teardown() error {
-	unregister(s)
 	s.unwatchAll()
 	if s.Err() != nil {
 		return s.tearPoisoned()
