@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math"
+	"strconv"
 	"testing"
 
 	"github.com/sluice-ipc/sluice/internal/shmtest"
@@ -91,4 +92,13 @@ func deal(i, most int) int {
 	default:
 		return 16 + i*37%most
 	}
+}
+
+func atoi(t testing.TB, s string) int {
+	t.Helper()
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
