@@ -18,6 +18,11 @@ const (
 	canaryTrips  = 4000 // a millisecond or so
 	canaryWrites = 200  // likewise
 	canaryWarmUp = 200
+	canaryTime   = 300 * time.Millisecond // at most, for each of the three
+
+	// Flags in the word beside the count. An odd count is the follower's turn.
+	canaryReads = 1 << 62 // it reads the block
+	canaryOver  = 1 << 63 // it answers for the last time
 )
 
 // A sighting is what a canary saw: where the two CPUs are.
@@ -61,7 +66,7 @@ type canary struct {
 	word  *atomic.Uint64
 	block []byte
 	mine  []byte // what the first process writes
-	turns uint64 // handed over so far, by either
+	turns uint64 // handed over so far, by either, and the flags
 }
 
 func newCanary(m sys.Mapping) *canary {
@@ -86,38 +91,54 @@ func (c *canary) pass() {
 	c.turns += 2
 }
 
+// repeat does f up to n times and returns how often it did: on a machine that
+// is busy with something else a turn takes a time slice, and the time runs out.
+func repeat(n int, f func()) int {
+	deadline := time.Now().Add(canaryTime)
+	for i := range n {
+		f()
+		if i%16 == 15 && time.Now().After(deadline) {
+			return i + 1
+		}
+	}
+	return n
+}
+
 // lead is the first process's part.
 func (c *canary) lead() *sighting {
-	for range canaryWarmUp {
-		c.pass()
-	}
+	repeat(canaryWarmUp, c.pass)
 	began := time.Now()
-	for range canaryTrips {
-		c.pass()
-	}
-	rtt := float64(time.Since(began)) / canaryTrips
+	trips := repeat(canaryTrips, c.pass)
+	rtt := float64(time.Since(began)) / float64(trips)
+	c.turns |= canaryReads
 	var writing time.Duration
-	for range canaryWrites {
+	writes := repeat(canaryWrites, func() {
 		began := time.Now()
 		copy(c.block, c.mine)
 		writing += time.Since(began)
 		c.pass()
-	}
-	bytes := float64(canaryWrites * canaryBlock)
+	})
+	c.turns |= canaryOver
+	c.pass()
+	c.turns = 0
+	c.word.Store(0)
+	bytes := float64(writes * canaryBlock)
 	return &sighting{RTT: rtt, BW: bytes / float64(max(writing, 1))}
 }
 
 // follow is the other's: it answers, and reads each block.
 func (c *canary) follow() *sighting {
-	var sum uint64
-	for i := range canaryWarmUp + canaryTrips + canaryWrites {
-		for c.word.Load() != c.turns+1 { //sync:bench-canary acquire: our turn
+	var sum, turns uint64
+	for turns&canaryOver == 0 {
+		w := c.word.Load() //sync:bench-canary acquire: our turn
+		if w&1 == 0 {
+			continue
 		}
-		if i >= canaryWarmUp+canaryTrips {
+		turns = w + 1
+		if turns&canaryReads != 0 {
 			sum += touch(c.block)
 		}
-		c.turns += 2
-		c.word.Store(c.turns) //sync:bench-canary release: the peer's turn
+		c.word.Store(turns) //sync:bench-canary release: the peer's turn
 	}
 	canarySum.Store(sum)
 	return nil

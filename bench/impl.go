@@ -12,6 +12,8 @@ var impls []*impl
 // init, because what is listed here looks things up in the list.
 func init() {
 	impls = []*impl{
+		pipeImpl,
+		pipeBatchImpl,
 		unixImpl,
 		unixpacketImpl,
 		ospipeImpl,

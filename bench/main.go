@@ -156,6 +156,9 @@ func (o *options) plan(errw io.Writer) (*runner, error) {
 		budget = budgetFor(total, o.reps*len(specs))
 	}
 	r := &runner{at: at, specs: specs, reps: o.reps, budget: budget, say: newProgress(errw)}
+	if o.twin != "" {
+		r.extra = twin{o.twin}.run
+	}
 	return r, nil
 }
 

@@ -4,8 +4,11 @@ import (
 	"time"
 )
 
-// maxPass bounds the messages of one pass.
-const maxPass = 1 << 30
+// minPass and maxPass bound the messages of one pass.
+const (
+	minPass = 32
+	maxPass = 1 << 30
+)
 
 // A sample is one repetition of one measurement.
 type sample struct {
@@ -14,6 +17,7 @@ type sample struct {
 	placement string
 	pass      pass
 	canary    float64 // ns for one cache line to the other CPU and back; 0: unknown
+	bandwidth float64 // GB/s that the canary saw, the lesser of both
 }
 
 // measure does one repetition: warm up and find out how many messages fit the
@@ -53,6 +57,7 @@ func (p *pair) sample(n int, expected time.Duration) (sample, error) {
 	sm := sample{spec: p.spec, placement: placement(before, after), pass: got}
 	if before != nil && after != nil {
 		sm.canary = (before.RTT + after.RTT) / 2
+		sm.bandwidth = min(before.BW, after.BW)
 	}
 	return sm, nil
 }
@@ -64,7 +69,7 @@ func (p *pair) calibrate(budget time.Duration) (int, error) {
 	if p.spec.Bench == benchRTT {
 		limit = maxSamples
 	}
-	for n := 8; ; {
+	for n := minPass / 4; ; {
 		got, err := p.run(n, budget)
 		if err != nil {
 			return 0, err
@@ -77,8 +82,8 @@ func (p *pair) calibrate(budget time.Duration) (int, error) {
 }
 
 // scale returns how many messages fit the budget when n took so long: at least
-// one, and at most the limit.
+// minPass, and at most the limit.
 func scale(n int, took, budget time.Duration, limit int) int {
 	fit := float64(n) * float64(budget) / float64(max(took, 1))
-	return int(min(max(fit, 1), float64(limit)))
+	return int(min(max(fit, minPass), float64(limit)))
 }

@@ -8,8 +8,9 @@ import (
 )
 
 // patience is how long a child may be silent beyond the time that its work is
-// expected to take: it is for machines that are busy with something else.
-const patience = 20 * time.Second
+// expected to take. It is for machines that are busy with something else: a
+// dead child is noticed at once.
+const patience = time.Minute
 
 // A place is where a pair runs.
 type place struct {

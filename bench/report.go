@@ -148,6 +148,10 @@ var ratios = []struct {
 		spec{benchThroughput, "pipe", waitSpin, 64, 1, 1}, spec{benchThroughput, "unix", waitBlock, 64, 1, 1}},
 	{"1 MiB one way, pipe spinning, against a Unix socket as it is used",
 		spec{benchThroughput, "pipe", waitSpin, 1 << 20, 1, 1}, spec{benchThroughput, "unix", waitBlock, 1 << 20, 1, 1}},
+	{"64 B round trip, pipe spinning, against the twin's ring_rel_p1",
+		spec{benchRTT, "pipe", waitSpin, 64, 1, 1}, spec{benchRTT, "twin-ring_rel_p1", waitSpin, 64, 1, 1}},
+	{"64 B one way, pipe spinning, against the twin's ring_rel_p0",
+		spec{benchThroughput, "pipe", waitSpin, 64, 1, 1}, spec{benchThroughput, "twin-ring_rel_p0", waitSpin, 64, 1, 1}},
 	{"1 MiB one way, pipe spinning, against memcpy",
 		spec{benchThroughput, "pipe", waitSpin, 1 << 20, 1, 1}, spec{benchThroughput, "memcpy", waitSpin, 1 << 20, 1, 1}},
 }

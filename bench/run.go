@@ -55,7 +55,7 @@ type runner struct {
 	specs  []spec
 	reps   int
 	budget time.Duration
-	extra  func(rep int) error // also once a repetition; may be nil
+	extra  func(rep int) ([]sample, error) // also once a repetition; may be nil
 	say    *progress
 
 	samples []sample
@@ -76,9 +76,11 @@ func (r *runner) run() {
 			}
 		}
 		if r.extra != nil {
-			if err := r.extra(rep); err != nil {
+			more, err := r.extra(rep)
+			if err != nil {
 				r.failed = append(r.failed, err)
 			}
+			r.samples = append(r.samples, more...)
 		}
 	}
 	r.say.clear()

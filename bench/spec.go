@@ -47,7 +47,8 @@ func (s spec) compare(t spec) int {
 		cmp.Compare(s.Bench, t.Bench),
 		cmp.Compare(s.Size, t.Size),
 		cmp.Compare(slices.Index(waits, s.Wait), slices.Index(waits, t.Wait)),
-		cmp.Compare(implIndex(s.Impl), implIndex(t.Impl)))
+		cmp.Compare(uint(implIndex(s.Impl)), uint(implIndex(t.Impl))), // unknown: last
+		cmp.Compare(s.Impl, t.Impl))
 }
 
 // catalog lists everything that the implementations can do at these sizes.

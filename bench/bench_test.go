@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	if env := os.Getenv(childEnv); env != "" {
+		os.Exit(runChild(env))
+	}
+	os.Exit(m.Run())
+}
+
+// BenchmarkRTT is a round trip between two processes.
+func BenchmarkRTT(b *testing.B) { benchmarks(b, benchRTT) }
+
+// BenchmarkThroughput is a message from one process to another that is busy
+// receiving.
+func BenchmarkThroughput(b *testing.B) { benchmarks(b, benchThroughput) }
+
+// benchmarks runs what the report runs, in names that benchstat can group.
+// Placement moves: compare only results whose canary-GB/s are of one class.
+func benchmarks(b *testing.B, bench string) {
+	at := choosePlace(nil)
+	for _, s := range catalog(fullSizes) {
+		if s.Bench != bench || !at.possible(s) {
+			continue
+		}
+		name := fmt.Sprintf("impl=%s/wait=%s/size=%d", s.Impl, s.Wait, s.Size)
+		b.Run(name, func(b *testing.B) { benchmark(b, s, at) })
+	}
+}
+
+func benchmark(b *testing.B, s spec, at place) {
+	p, err := newPair(s, at)
+	if lacking(err) {
+		b.Skip(err)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	grace := time.Duration(0)
+	defer func() { p.close(grace) }()
+	if _, err := p.run(min(b.N, 100), 0); err != nil { // warm up
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	sm, err := p.sample(b.N, patience)
+	b.StopTimer()
+	if err != nil {
+		b.Fatal(err)
+	}
+	grace = patience
+	report(b, sm)
+}
+
+// report replaces what the framework saw, which is the parent's wait, by what
+// the children measured. What was not measured is left out.
+func report(b *testing.B, sm sample) {
+	b.ReportMetric(1e9/sm.msgs(), "ns/op")
+	metric := func(v float64, unit string) {
+		if !math.IsNaN(v) && v != 0 {
+			b.ReportMetric(v, unit)
+		}
+	}
+	b.ReportMetric(sm.allocs(), "mallocs/op")
+	metric(sm.cpu(), "cpu-ns/op")
+	metric(sm.bandwidth, "canary-GB/s")
+	metric(sm.trips().P50, "p50-ns")
+	metric(sm.trips().P99, "p99-ns")
+	metric(sm.trips().P999, "p999-ns")
+	if sm.Bench == benchThroughput {
+		metric(sm.msgs()*float64(sm.Size)/1e6, "MB/s")
+	}
+}
