@@ -12,6 +12,8 @@ import (
 const (
 	optionExitKill = 0x100000 // PTRACE_O_EXITKILL: the child dies with us
 	getSigInfo     = 0x4202   // PTRACE_GETSIGINFO
+	seize          = 0x4206   // PTRACE_SEIZE
+	interrupt      = 0x4207   // PTRACE_INTERRUPT
 	getRegSet      = 0x4204   // PTRACE_GETREGSET
 	generalRegs    = 1        // NT_PRSTATUS
 	tgkillCode     = -6       // SI_TKILL: a thread's signal, sent by tgkill
@@ -20,6 +22,14 @@ const (
 // programCounters are the places of the program counter among the registers
 // that PTRACE_GETREGSET gives, in words of 8 bytes.
 var programCounters = map[string]int{"amd64": 16, "arm64": 32}
+
+// isSyscall reports whether the code at a place is a system call instruction.
+func isSyscall(code [4]byte) bool {
+	if runtime.GOARCH == "arm64" {
+		return binary.LittleEndian.Uint32(code[:])&0xffe0001f == 0xd4000001 // SVC
+	}
+	return code[0] == 0x0f && code[1] == 0x05 // SYSCALL
+}
 
 // ptrace is the system call.
 func ptrace(request uintptr, pid int, addr, data uintptr) error {

@@ -5,6 +5,7 @@ package shmtest_test
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -17,7 +18,7 @@ const toySize = 4096
 
 func init() {
 	roles["toy"], roles["panics"], roles["exits"] = toy, panics, exits
-	roles["blocks"] = blocks
+	roles["blocks"], roles["spins"], roles["hands over"] = blocks, spins, handsOver
 }
 
 // The toy operation is three stores with system calls between them.
@@ -49,6 +50,32 @@ func panics(args []string) int {
 // exits ends in the midst of its operation.
 func exits([]string) int {
 	shmtest.Trace(func() { os.Exit(5) })
+	return 0
+}
+
+var arrived int
+
+// spins never ends.
+func spins([]string) int {
+	shmtest.Trace(func() {
+		for n := 0; ; n++ {
+			arrived = n
+		}
+	})
+	return 0
+}
+
+// handsOver has an operation that waits for another thread.
+func handsOver([]string) int {
+	ask, answer := make(chan int), make(chan int)
+	go func() {
+		runtime.LockOSThread()
+		answer <- 1 + <-ask
+	}()
+	shmtest.Trace(func() {
+		ask <- 41
+		shmtest.Say("%d", <-answer)
+	})
 	return 0
 }
 
@@ -186,8 +213,27 @@ func TestFaultsOfTheOperationReachIt(t *testing.T) {
 			ends++
 		}
 	})
-	if got := mem.Uint64(words, 0).Load(); got != 1 || ends != 1 {
+	if got := mem.Uint64(words, 0).Load(); got != 1 || ends < 1 {
 		t.Errorf("the word behind the operation is %d after %d runs", got, ends)
+	}
+}
+
+// The other threads stand while the operation is stepped, but not if it needs
+// one of them.
+func TestOperationMayWaitForItsThreads(t *testing.T) {
+	shmtest.NoLeaks(t)
+	for _, stop := range []bool{false, true} {
+		p := &shmtest.Point{K: -1}
+		c := shmtest.Command(t, "hands over")
+		if stop {
+			p.Stop(c)
+			c.Expect("42")
+			c.Cont()
+			c.Exit()
+		} else {
+			p.Kill(c)
+			c.Expect("42")
+		}
 	}
 }
 
@@ -211,10 +257,17 @@ func TestSteppingFailures(t *testing.T) {
 		}, "once")
 	})
 	t.Run("an operation without end", func(t *testing.T) {
-		quick(t)
+		t.Setenv("SLUICE_TEST_SCALE", "0.02")
 		fails(t, func(t testing.TB) {
 			p := &shmtest.Point{K: -1}
 			p.Kill(shmtest.Command(t, "blocks"))
-		}, "signal killed")
+		}, "sleeps for ever")
+	})
+	t.Run("an operation that runs on", func(t *testing.T) {
+		t.Setenv("SLUICE_TEST_SCALE", "0.02")
+		fails(t, func(t testing.TB) {
+			p := &shmtest.Point{K: -1}
+			p.Kill(shmtest.Command(t, "spins"))
+		}, "no end after")
 	})
 }

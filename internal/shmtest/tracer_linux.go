@@ -1,0 +1,284 @@
+//go:build amd64 || arm64
+
+package shmtest
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// patience is how long a system call of the operation may take before it is
+// taken for one that waits for another thread.
+const patience = 20 * time.Millisecond
+
+// A tracer steps one child. It lives on one thread, as ptrace wants.
+//
+// While it steps, the other threads of the child are frozen: the runtime's
+// monitor would find that the operation takes for ever and put the scheduler
+// between its instructions. Only if the operation sleeps are they let go, for
+// it may wait for one of them.
+type tracer struct {
+	c      *Child
+	pid    int
+	frozen []int     // other threads that we hold
+	end    time.Time // when the watchdog bites
+}
+
+// traced starts the child and steps it through its operation, until stop says
+// so of the address of the instruction that comes next, or the operation has
+// returned. Then it calls then, with the child standing there.
+func traced(c *Child, stop func(pc uintptr) bool, then func(*tracer)) {
+	c.t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	launchTraced(c)
+	tr := &tracer{c: c, pid: c.Pid(), end: time.Now().Add(Watchdog())}
+	defer tr.release()
+	tr.begin()
+	tr.freeze()
+	for i := 0; ; i++ {
+		pc := tr.pc()
+		if stop(samePlace(pc)) {
+			break
+		}
+		if i == maxSteps || i%1024 == 0 && time.Now().After(tr.end) {
+			c.t.Fatalf("shmtest: no end after %d instructions, now %s",
+				i, whereIs(pc))
+		}
+		if tr.step(pc) {
+			break
+		}
+	}
+	then(tr)
+}
+
+// launchTraced starts the child so that it stops at its first instruction, with
+// a runtime that leaves the operation alone as far as it can.
+func launchTraced(c *Child) {
+	c.t.Helper()
+	if c.Cmd.SysProcAttr == nil {
+		c.Cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	c.Cmd.SysProcAttr.Ptrace = true
+	debug := "asyncpreemptoff=1"
+	if was := os.Getenv("GODEBUG"); was != "" {
+		debug = was + "," + debug
+	}
+	// Two processors: a goroutine that becomes ready runs on the other one
+	// and does not preempt the operation.
+	c.Cmd.Env = append(c.Cmd.Env, tracedEnv+"=1",
+		"GODEBUG="+debug, "GOGC=off", "GOMAXPROCS=2")
+	c.Start()
+}
+
+// begin lets the child run to its begin mark.
+func (tr *tracer) begin() {
+	tr.c.t.Helper()
+	// This wait has no timeout: a child that hangs is killed, which it sees.
+	dog := time.AfterFunc(time.Until(tr.end), func() { tr.c.Cmd.Process.Kill() })
+	defer dog.Stop()
+	if sig, _ := tr.wait(false); sig != syscall.SIGTRAP {
+		tr.c.t.Fatalf("shmtest: the child starts with %v", sig)
+	}
+	if err := syscall.PtraceSetOptions(tr.pid, optionExitKill); err != nil {
+		tr.c.t.Fatalf("shmtest: ptrace options: %v", err)
+	}
+	sig, mark := syscall.Signal(0), false
+	for !mark {
+		tr.resume(syscall.PTRACE_CONT, sig)
+		sig, mark = tr.wait(false)
+	}
+}
+
+// freeze stops the child's other threads, also those that come while it does.
+func (tr *tracer) freeze() {
+	tr.c.t.Helper()
+	for {
+		tids, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", tr.pid))
+		if err != nil {
+			tr.c.t.Fatalf("shmtest: %v", err)
+		}
+		more := false
+		for _, e := range tids {
+			tid, _ := strconv.Atoi(e.Name())
+			if tid != tr.pid && !slices.Contains(tr.frozen, tid) {
+				more = tr.freezeThread(tid) || more
+			}
+		}
+		if !more {
+			return
+		}
+	}
+}
+
+// freezeThread stops one thread. False means that it has ended.
+func (tr *tracer) freezeThread(tid int) bool {
+	tr.c.t.Helper()
+	err := ptrace(seize, tid, 0, optionExitKill)
+	if err == syscall.ESRCH {
+		return false
+	}
+	if err == nil {
+		err = ptrace(interrupt, tid, 0, 0)
+	}
+	if err != nil && err != syscall.ESRCH {
+		tr.c.t.Fatalf("shmtest: freeze thread %d: %v", tid, err)
+	}
+	_, ws, err := wait4(tid, 0)
+	if err != nil || !ws.Stopped() {
+		return false
+	}
+	tr.frozen = append(tr.frozen, tid)
+	return true
+}
+
+// release lets go of the frozen threads: of the living, and of the dead, whose
+// process cannot be reaped before them.
+func (tr *tracer) release() {
+	for _, tid := range tr.frozen {
+		if ptrace(syscall.PTRACE_DETACH, tid, 0, 0) != nil {
+			wait4(tid, 0)
+		}
+	}
+	tr.frozen = nil
+}
+
+// step executes one instruction and reports whether it was the end mark.
+// Signals that are not the tracer's go to the child, whose next instruction is
+// then that of its handler.
+func (tr *tracer) step(pc uintptr) (end bool) {
+	tr.c.t.Helper()
+	sig := syscall.Signal(0)
+	for {
+		sleeps := tr.maySleep(pc)
+		tr.resume(syscall.PTRACE_SINGLESTEP, sig)
+		got, mark := tr.wait(sleeps)
+		if mark || got == syscall.SIGTRAP {
+			return mark
+		}
+		sig = got
+		pc = tr.pc()
+	}
+}
+
+// maySleep reports whether the instruction at pc is a system call.
+func (tr *tracer) maySleep(pc uintptr) bool {
+	var code [4]byte
+	n, err := syscall.PtracePeekText(tr.pid, pc, code[:])
+	return err != nil || n < len(code) || isSyscall(code)
+}
+
+// patient waits for a child that is in a system call to stop. It lets the other
+// threads go when that takes long.
+func (tr *tracer) patient() (syscall.WaitStatus, error) {
+	tr.c.t.Helper()
+	begun := time.Now()
+	for i := 0; ; i++ {
+		pid, ws, err := wait4(tr.pid, syscall.WNOHANG)
+		if pid != 0 || err != nil {
+			return ws, err
+		}
+		if i < 100 {
+			continue
+		}
+		if time.Since(begun) > patience {
+			tr.release()
+		}
+		if time.Now().After(tr.end) {
+			tr.c.t.Fatalf("shmtest: the operation sleeps for ever\n%s",
+				tr.c.dump())
+		}
+		time.Sleep(50 * time.Microsecond)
+	}
+}
+
+// resume lets the child's first thread go on, with a signal if there is one.
+func (tr *tracer) resume(request uintptr, sig syscall.Signal) {
+	tr.c.t.Helper()
+	if err := ptrace(request, tr.pid, 0, uintptr(sig)); err != nil {
+		tr.c.t.Fatalf("shmtest: ptrace %d: %v\n%s", request, err, tr.c.dump())
+	}
+}
+
+// wait waits until the child stops, with patience if it may sleep, and returns
+// the signal it stops with and whether that is a mark.
+func (tr *tracer) wait(sleeps bool) (sig syscall.Signal, mark bool) {
+	tr.c.t.Helper()
+	var ws syscall.WaitStatus
+	var err error
+	if sleeps {
+		ws, err = tr.patient()
+	} else {
+		_, ws, err = wait4(tr.pid, 0)
+	}
+	if err != nil {
+		tr.c.t.Fatalf("shmtest: wait: %v", err)
+	}
+	if !ws.Stopped() {
+		tr.c.reaped = true
+		tr.c.Cmd.Process.Release()
+		tr.c.t.Fatalf("shmtest: the child ends (exit code %d, signal %v) "+
+			"before its operation does\n%s",
+			ws.ExitStatus(), ws.Signal(), tr.c.dump())
+	}
+	sig = ws.StopSignal()
+	return sig, sig == markSignal && raisedByThread(tr.pid)
+}
+
+// wait4 is the system call, started again when a signal of ours ends it.
+func wait4(tid, options int) (pid int, ws syscall.WaitStatus, err error) {
+	for {
+		pid, err = syscall.Wait4(tid, &ws, syscall.WALL|options, nil)
+		if err != syscall.EINTR {
+			return pid, ws, err
+		}
+	}
+}
+
+// pc returns the address of the child's next instruction.
+func (tr *tracer) pc() uintptr {
+	tr.c.t.Helper()
+	pc, err := programCounter(tr.pid)
+	if err != nil {
+		tr.c.t.Fatalf("shmtest: ptrace registers: %v", err)
+	}
+	return pc
+}
+
+// samePlace returns what is the same of an address in every run. The kernel's
+// vDSO, or a program that is loaded anywhere, lies elsewhere in each: the place
+// in the page is the same.
+func samePlace(pc uintptr) uintptr {
+	if runtime.FuncForPC(pc) == nil {
+		return pc % pageSize
+	}
+	return pc
+}
+
+// kill kills the child where it stands.
+func (tr *tracer) kill() {
+	tr.c.t.Helper()
+	if err := tr.c.Cmd.Process.Kill(); err != nil {
+		tr.c.t.Fatalf("shmtest: kill: %v", err)
+	}
+	tr.release()
+}
+
+// stop ends the tracing of a child that stands, with a stop signal for its first
+// thread, so that it takes that before any instruction, and all threads stop.
+func (tr *tracer) stop() {
+	tr.c.t.Helper()
+	err := syscall.Tgkill(tr.pid, tr.pid, syscall.SIGSTOP)
+	if err == nil {
+		err = syscall.PtraceDetach(tr.pid)
+	}
+	if err != nil {
+		tr.c.t.Fatalf("shmtest: stop and detach: %v", err)
+	}
+	tr.release()
+}
