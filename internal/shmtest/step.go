@@ -119,7 +119,7 @@ func EveryPoint(
 	t *testing.T, name string, body func(t testing.TB, p *Point),
 ) int {
 	t.Helper()
-	requireStepping(t)
+	RequireStepping(t)
 	empty := record(t, "nothing", func(t testing.TB, p *Point) {
 		p.Kill(Command(t, emptyRole))
 	})
@@ -244,9 +244,10 @@ func (s *scope) end() {
 	f()
 }
 
-// requireStepping skips where single-stepping cannot be had by nature. Where it
-// is only forbidden the start of a traced child will fail.
-func requireStepping(t *testing.T) {
+// RequireStepping skips a test where there can be no single-stepping: as
+// EveryPoint does, for tests that make Points themselves. Where it is only
+// forbidden it does not skip, and the start of a traced child fails.
+func RequireStepping(t *testing.T) {
 	t.Helper()
 	switch {
 	case !canStep:

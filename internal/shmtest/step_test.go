@@ -221,6 +221,7 @@ func TestFaultsOfTheOperationReachIt(t *testing.T) {
 // The other threads stand while the operation is stepped, but not if it needs
 // one of them.
 func TestOperationMayWaitForItsThreads(t *testing.T) {
+	shmtest.RequireStepping(t)
 	shmtest.NoLeaks(t)
 	for _, stop := range []bool{false, true} {
 		p := &shmtest.Point{K: -1}
@@ -238,6 +239,7 @@ func TestOperationMayWaitForItsThreads(t *testing.T) {
 }
 
 func TestSteppingFailures(t *testing.T) {
+	shmtest.RequireStepping(t)
 	shmtest.NoLeaks(t)
 	end := &shmtest.Point{K: -1}
 	t.Run("the operation ends the process", func(t *testing.T) {

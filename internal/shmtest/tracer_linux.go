@@ -3,8 +3,10 @@
 package shmtest
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
@@ -73,6 +75,14 @@ func launchTraced(c *Child) {
 	// and does not preempt the operation.
 	c.Cmd.Env = append(c.Cmd.Env, tracedEnv+"=1",
 		"GODEBUG="+debug, "GOGC=off", "GOMAXPROCS=2")
+	launch := c.Launch
+	c.Launch = func(cmd *exec.Cmd) error {
+		err := launch(cmd)
+		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSYS) {
+			return fmt.Errorf("single-stepping (ptrace) is forbidden here: %w", err)
+		}
+		return err
+	}
 	c.Start()
 }
 
@@ -152,7 +162,6 @@ func (tr *tracer) release() {
 // Signals that are not the tracer's go to the child, whose next instruction is
 // then that of its handler.
 func (tr *tracer) step(pc uintptr) (end bool) {
-	tr.c.t.Helper()
 	sig := syscall.Signal(0)
 	for {
 		sleeps := tr.maySleep(pc)
@@ -199,7 +208,6 @@ func (tr *tracer) patient() (syscall.WaitStatus, error) {
 
 // resume lets the child's first thread go on, with a signal if there is one.
 func (tr *tracer) resume(request uintptr, sig syscall.Signal) {
-	tr.c.t.Helper()
 	if err := ptrace(request, tr.pid, 0, uintptr(sig)); err != nil {
 		tr.c.t.Fatalf("shmtest: ptrace %d: %v\n%s", request, err, tr.c.dump())
 	}
@@ -208,7 +216,6 @@ func (tr *tracer) resume(request uintptr, sig syscall.Signal) {
 // wait waits until the child stops, with patience if it may sleep, and returns
 // the signal it stops with and whether that is a mark.
 func (tr *tracer) wait(sleeps bool) (sig syscall.Signal, mark bool) {
-	tr.c.t.Helper()
 	var ws syscall.WaitStatus
 	var err error
 	if sleeps {
@@ -242,7 +249,6 @@ func wait4(tid, options int) (pid int, ws syscall.WaitStatus, err error) {
 
 // pc returns the address of the child's next instruction.
 func (tr *tracer) pc() uintptr {
-	tr.c.t.Helper()
 	pc, err := programCounter(tr.pid)
 	if err != nil {
 		tr.c.t.Fatalf("shmtest: ptrace registers: %v", err)
