@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"slices"
+
+	"github.com/sluice-ipc/sluice/shm"
 )
 
 // impls are all that can be measured, in the order of the report.
@@ -14,6 +16,7 @@ func init() {
 	impls = []*impl{
 		pipeImpl,
 		pipeBatchImpl,
+		pipeConnImpl,
 		unixImpl,
 		unixpacketImpl,
 		ospipeImpl,
@@ -44,6 +47,7 @@ type impl struct {
 // shared is what the parent holds for one pair of processes.
 type shared struct {
 	files   [2][]*os.File // per process, inherited
+	handles [2]shm.Handle // likewise, found by name; may be nil
 	release func()        // what is left to do when the children are gone
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/sluice-ipc/sluice/shm"
 )
 
 // patience is how long a child may be silent beyond the time that its work is
@@ -63,10 +65,12 @@ func newPair(s spec, at place) (p *pair, err error) {
 func (p *pair) start(side int, at place) (*process, error) {
 	r := role{Spec: p.spec, Side: side, Canary: at.canary}
 	var files []*os.File
+	var handle shm.Handle
 	if at.canary {
 		files = append(files, p.watch)
 	}
 	if p.share != nil {
+		handle = p.share.handles[side]
 		r.Files = len(p.share.files[side])
 		files = append(files, p.share.files[side]...)
 	}
@@ -77,7 +81,7 @@ func (p *pair) start(side int, at place) (*process, error) {
 			r.Stay, procs = at.cpus, len(at.cpus)
 		}
 	}
-	return startProcess(r, files, procs)
+	return startProcess(r, files, handle, procs)
 }
 
 // look is a canary. nil: there is none here.

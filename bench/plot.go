@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"image/color"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -42,10 +43,8 @@ var dashes = map[string][]vg.Length{
 // writePlots draws round trips and rates against the size, side by side. Each
 // point is of the placement in which it was measured most often.
 func writePlots(path string, rows []row, about []string) error {
-	rtt := newPlot("round trip, p50 (ns)", about)
-	rate := newPlot("one way (bytes/s)", nil)
-	rtt.Legend.Left, rtt.Legend.Top = true, true
-	rate.Legend.Left, rate.Legend.Top = false, false
+	rtt := newPlot("round trip, p50", duration, about)
+	rate := newPlot("one way, bytes/s", count, nil)
 	err := addCurves(rtt, benchRTT, rows, func(r row) float64 {
 		if r.P50 == nil {
 			return 0
@@ -73,7 +72,9 @@ func writePlots(path string, rows []row, about []string) error {
 	return firstError(err, f.Close())
 }
 
-func newPlot(y string, about []string) *plot.Plot {
+// newPlot returns an empty one, whose legend will be at the lower right: the
+// curves rise.
+func newPlot(y string, unit func(float64) string, about []string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text = strings.Join(about, "\n")
 	if about == nil {
@@ -82,10 +83,27 @@ func newPlot(y string, about []string) *plot.Plot {
 	p.Title.TextStyle.Font.Size = vg.Points(9)
 	p.X.Label.Text, p.Y.Label.Text = "message size", y
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
-	p.Y.Tick.Marker = plot.LogTicks{Prec: -1}
+	p.Y.Tick.Marker = unitTicks(unit)
 	p.Legend.TextStyle.Font.Size = vg.Points(9)
 	p.Add(plotter.NewGrid())
 	return p
+}
+
+// zeros are the decimals of a whole number.
+var zeros = regexp.MustCompile(`\.0+`)
+
+// unitTicks labels powers of ten with their unit.
+type unitTicks func(float64) string
+
+// Ticks implements plot.Ticker.
+func (unit unitTicks) Ticks(low, high float64) []plot.Tick {
+	ticks := plot.LogTicks{Prec: -1}.Ticks(low, high)
+	for i, t := range ticks {
+		if t.Label != "" {
+			ticks[i].Label = zeros.ReplaceAllString(unit(t.Value), "")
+		}
+	}
+	return ticks
 }
 
 // addCurves draws one curve for each implementation and way to wait. Points

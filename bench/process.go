@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sluice-ipc/sluice/shm"
 )
 
 // A process is a child, seen from the parent.
@@ -23,9 +25,9 @@ type process struct {
 	once    sync.Once // for wait
 }
 
-// startProcess starts this program again as a child. The files are inherited;
-// they stay the caller's.
-func startProcess(r role, files []*os.File, procs int) (*process, error) {
+// startProcess starts this program again as a child. The files are inherited
+// and stay the caller's; the handle, which may be nil, is passed on.
+func startProcess(r role, files []*os.File, h shm.Handle, procs int) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("bench: find own program: %w", err)
@@ -51,7 +53,12 @@ func startProcess(r role, files []*os.File, procs int) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.cmd.Start(); err != nil {
+	if h != nil {
+		if err := shm.Pass(p.cmd, connHandle, h); err != nil {
+			return nil, err
+		}
+	}
+	if err := shm.Start(p.cmd); err != nil {
 		return nil, fmt.Errorf("bench: start %s: %w", p.name, err)
 	}
 	go p.listen(out)

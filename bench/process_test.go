@@ -72,7 +72,7 @@ func TestChildEndsWithItsParent(t *testing.T) {
 }
 
 func TestChildSaysWhatIsWrong(t *testing.T) {
-	p, err := startProcess(role{Spec: spec{Impl: "nonsense"}}, nil, 1)
+	p, err := startProcess(role{Spec: spec{Impl: "nonsense"}}, nil, nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,15 @@ func writeReport(to io.Writer, rows []row) {
 		}
 		writePlacement(to, p, in(rows, p))
 	}
+	starved, reps := 0, 0
+	for _, r := range rows {
+		starved += r.starved
+		reps += r.N
+	}
+	if starved > 0 {
+		fmt.Fprintf(to, "%d of %d repetitions did not have their CPUs to themselves: "+
+			"something else is running on this machine.\n", starved, reps)
+	}
 	if moved > 0 {
 		fmt.Fprintf(to, "%d repetitions began in one placement and ended in another; "+
 			"they are left out here (-json has them).\n", moved)

@@ -78,7 +78,7 @@ func TestCatalogIsWithoutDoublesAndWithinLimits(t *testing.T) {
 			t.Errorf("%v has %d producers, %d consumers", s, s.Producers, s.Consumers)
 		}
 	}
-	for _, name := range []string{"pipe", "pipe-batch", "unix", "unixpacket", "ospipe", "chan"} {
+	for _, name := range []string{"pipe", "pipe-batch", "pipe-conn", "unix", "unixpacket", "ospipe", "chan"} {
 		for _, wait := range []string{waitSpin, waitBlock} {
 			if s := (spec{benchThroughput, name, wait, 64, 1, 1}); !seen[s.String()] {
 				t.Errorf("%v is missing", s)

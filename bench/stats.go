@@ -25,6 +25,8 @@ type row struct {
 	MsgsMax   float64  `json:"msgs_per_s_max"`
 	Canary    *float64 `json:"canary_ns"` // one cache line to and fro
 	InProcess bool     `json:"in_process"`
+
+	starved int // repetitions that did not have their CPUs to themselves
 }
 
 // summarise makes rows of samples: by what is measured, its size and the way to
@@ -65,7 +67,14 @@ func summary(of []sample) row {
 	p50 := all(func(s sample) float64 { return s.trips().P50 })
 	msgs := all(sample.msgs)
 	im := implNamed(of[0].Impl)
+	starved := 0
+	for _, s := range of {
+		if s.starved() {
+			starved++
+		}
+	}
 	return row{
+		starved:   starved,
 		spec:      of[0].spec,
 		P50:       median(p50),
 		P99:       median(all(func(s sample) float64 { return s.trips().P99 })),
@@ -102,6 +111,14 @@ func (s sample) cpu() float64 {
 		return math.NaN()
 	}
 	return float64(s.pass.cpu) / float64(s.pass.n)
+}
+
+// starved reports whether something else ran on our CPUs: two processes that
+// poll use two CPUs' time, or they were not let.
+func (s sample) starved() bool {
+	im := implNamed(s.Impl)
+	return im != nil && !im.solo && s.Wait == waitSpin && s.pass.cpu > 0 &&
+		float64(s.pass.cpu) < 0.95*2*float64(s.pass.elapsed)
 }
 
 func (s sample) line() float64 {
