@@ -1,0 +1,86 @@
+// Package conn connects two processes through shared memory: what Pipe and
+// Connection are to Python's multiprocessing.
+//
+// [Pipe] gives two ends, each a [Conn] that sends and receives messages.
+// [SimplexPipe] gives a [RecvConn] and a [SendConn]. One end is usually moved
+// to a child process, with [shm.Pass] there and [Inherited] here:
+//
+//	parent, child, err := conn.Pipe(nil)
+//	cmd := exec.Command(os.Args[0], "worker")
+//	err = shm.Pass(cmd, "jobs", child)
+//	err = shm.Start(cmd)
+//	v, err := parent.Recv(ctx)               // []any{int64(42), nil, "hello"}
+//
+//	c, err := conn.Inherited("jobs", nil)    // in the child
+//	err = c.Send(ctx, []any{42, nil, "hello"})
+//
+// There are three ways to send and to receive, which may be mixed on one end:
+//
+//	objects      Send, Recv, RecvTo             through a Codec, CBOR by default
+//	bytes        SendBytes, RecvBytes, …        one copy on each side
+//	in place     Reserve/Commit, Peek/Release   no copy
+//
+// One send is one receive: messages are never merged or split, and may be
+// empty. What blocks takes a context; what begins with Try never blocks. A
+// context that is already done gets one attempt.
+//
+// # Concurrency
+//
+// An end may be used by any number of goroutines; one at a time is inside each
+// direction, and a memory loan (Reserve to Commit, Peek to Release) counts as
+// being inside. The two directions are independent. An end belongs to one
+// process at a time.
+//
+// # Ordering
+//
+// Messages of one direction arrive in the order in which they were sent. What
+// the sender did before sending is visible to who receives. Nothing orders one
+// direction after the other but the two programs.
+//
+// # The end of a connection
+//
+// When the other end is closed, or its process has died, receiving goes on
+// until the last message has been received, and returns io.EOF from then on, for
+// ever. Sending returns [ErrBrokenPipe] every time, and never raises a signal.
+// Messages that the other end had not received are lost; the sender is not
+// told. It does not matter how many other handles exist: the end that was moved
+// to a child lives and dies with the child.
+//
+// Closing an end wakes the goroutines of this process that are blocked on it,
+// with [ErrClosed]. An end that the garbage collector finds unreachable is
+// closed, which is a safety net for bugs and not a way to close: until then the
+// other end waits.
+//
+// # Crashes
+//
+// A process that dies at any instruction leaves each message whole or not there
+// at all; what it had sent is received. A message above half the ring's size
+// travels in pieces; when its sender dies in the middle of it, the receiver gets
+// [ErrMessageLost] before io.EOF. A process that is stopped (SIGSTOP, a
+// debugger) is not dead: the other end waits.
+//
+// Whoever is blocked notices a death within a millisecond or so, or within some
+// 50 ms where the system has no pidfd; so does who polls with the Try forms. A
+// process that only sends, into a ring that still has room, notices when the
+// ring is full.
+//
+// # Trust
+//
+// The other process can send wrong data, corrupt what is in flight in both
+// directions, and stop sending; it cannot make this process panic, read or
+// write outside of the pipe's memory, or allocate memory that it did not fill.
+// Objects are data only: decoding runs no code but UnmarshalCBOR and similar
+// methods of types that the receiver itself names. Objects are copied out of
+// the shared memory before they are decoded. Bytes from Peek are not: they can
+// change while they are looked at.
+//
+// # Deadlock
+//
+// As with any bounded channel, two processes that both send more than the ring
+// holds before either receives wait for each other for ever, or until their
+// contexts end. [Options] sets the ring's size.
+//
+// # Platforms
+//
+// Linux on amd64 and arm64; elsewhere Pipe returns errors.ErrUnsupported.
+package conn

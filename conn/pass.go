@@ -1,0 +1,198 @@
+package conn
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"github.com/sluice-ipc/sluice/ring"
+	"github.com/sluice-ipc/sluice/shm"
+)
+
+// Inherited returns the end that the parent passed to this process under that
+// name with shm.Pass. Of the options, those count that concern this process:
+// MaxMessage, Spin, Codec, Prefault, Lock and HugePages.
+//
+// It succeeds once for each name. It fails with an error that satisfies
+// errors.Is(err, fs.ErrNotExist) when nothing was passed under the name, with
+// *shm.FormatError when that is not an end of a pipe, and with ErrDirection
+// when it is the end of a simplex pipe: use InheritedRecv or InheritedSend.
+func Inherited(name string, o *Options) (*Conn, error) {
+	e, err := inherit(name, o, bothWays)
+	if err != nil {
+		return nil, err
+	}
+	return newConn(e), nil
+}
+
+// InheritedRecv is Inherited for the receiving end of a simplex pipe.
+func InheritedRecv(name string, o *Options) (*RecvConn, error) {
+	e, err := inherit(name, o, receives)
+	if err != nil {
+		return nil, err
+	}
+	return newRecvConn(e), nil
+}
+
+// InheritedSend is Inherited for the sending end of a simplex pipe.
+func InheritedSend(name string, o *Options) (*SendConn, error) {
+	e, err := inherit(name, o, sends)
+	if err != nil {
+		return nil, err
+	}
+	return newSendConn(e), nil
+}
+
+// inherit adopts an end that does what want says.
+func inherit(name string, o *Options, want direction) (*end, error) {
+	v := o.withDefaults()
+	var p attachment
+	which := -1
+	p.want = func(s *shm.Segment) error {
+		if which = p.endOf(s.ID()); which < 0 {
+			return &shm.FormatError{Segment: s.Name(), Field: "pipe end",
+				Got: s.ID(), Want: "a participant that has one"}
+		}
+		if is := p.may(which); is != want {
+			return fmt.Errorf("%w: it %v, not %v", ErrDirection, is, want)
+		}
+		return nil
+	}
+	seg, detail, err := shm.Inherited(name, v.segment(&p))
+	if err != nil {
+		return nil, fmt.Errorf("conn: inherit %s: %w", name, err)
+	}
+	p.seg = seg
+	e, err := newEnd(&p, which, parseDetail(detail), &v)
+	if err != nil {
+		return nil, fmt.Errorf("conn: inherit %s: %w", name, errors.Join(err, p.discard()))
+	}
+	return e, nil
+}
+
+// endOf returns which end a participant is, -1 if it is none.
+func (p *attachment) endOf(id shm.ID) int {
+	for i := range p.header.ends {
+		if id != 0 && shm.ID(p.header.ends[i].Load()) == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// may returns what an end of this pipe does.
+func (p *attachment) may(which int) direction {
+	switch {
+	case len(p.rings) == 2:
+		return bothWays
+	case which == 0:
+		return receives
+	}
+	return sends
+}
+
+// The detail that goes with an end to the child says which directions are
+// open: "r", "w" or "rw".
+func detailOf(d direction) string {
+	s := ""
+	if d&receives != 0 {
+		s += "r"
+	}
+	if d&sends != 0 {
+		s += "w"
+	}
+	return s
+}
+
+func parseDetail(s string) (d direction) {
+	if strings.Contains(s, "r") {
+		d |= receives
+	}
+	if strings.Contains(s, "w") {
+		d |= sends
+	}
+	return d
+}
+
+// handover prepares the end behind a handle for another process.
+func handover(handle any, e *end) (shm.Handover, error) {
+	defer runtime.KeepAlive(handle)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	d := e.open()
+	if d == 0 {
+		return shm.Handover{}, e.closed("pass")
+	}
+	e.phase.Store(phasePassing)
+	if err := e.detach(d); err != nil {
+		e.phase.Store(phaseOpen)
+		return shm.Handover{}, e.failed("pass", d, err)
+	}
+	e.phase.Store(phaseMoved)
+	e.cleanup.Stop()
+	return shm.Handover{Segment: e.seg, Move: true, Detail: detailOf(d)}, nil
+}
+
+// detach ends this process's use of the rings without giving up the roles,
+// which are those of open, or changes nothing.
+func (e *end) detach(open direction) error {
+	if err := e.idle(); err != nil {
+		return err
+	}
+	return e.detachRings(open)
+}
+
+func (e *end) detachRings(open direction) error {
+	if e.out != nil {
+		if err := e.out.Detach(); err != nil {
+			return err
+		}
+	}
+	if e.in == nil {
+		return nil
+	}
+	err := e.in.Detach()
+	if err == nil || open&sends == 0 {
+		return err
+	}
+	// Somebody began to receive since idle has looked.
+	return errors.Join(err, e.reattach())
+}
+
+// idle returns ring.ErrBusy while a call is under way or memory is on loan.
+func (e *end) idle() error {
+	if w := e.w.Load(); w != nil && !w.Closed() {
+		switch _, err := w.TryReserve(0); err {
+		case nil:
+			w.Abort()
+		case ring.ErrBusy:
+			return err
+		}
+	}
+	if r := e.r.Load(); r != nil && !r.Closed() {
+		if _, err := r.TryPoll(); err == ring.ErrBusy {
+			return err
+		}
+	}
+	return nil
+}
+
+// reattach takes up sending again after the ring was detached.
+func (e *end) reattach() error {
+	s, err := examine(e.name, e.seg.Data())
+	if err != nil {
+		return err
+	}
+	r, err := ring.Over(e.seg, s.region(e.seg.Data(), e.which), e.opts.ring())
+	if err != nil {
+		return err
+	}
+	w, err := r.Writer()
+	if err != nil {
+		return err
+	}
+	e.out = r
+	e.w.Store(w)
+	return nil
+}

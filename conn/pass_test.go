@@ -1,0 +1,338 @@
+//go:build linux
+
+package conn_test
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/sluice-ipc/sluice/conn"
+	"github.com/sluice-ipc/sluice/internal/shmtest"
+	"github.com/sluice-ipc/sluice/ring"
+	"github.com/sluice-ipc/sluice/shm"
+)
+
+// P43, G1: an end moves to a child, and the parent has nothing to close.
+func TestPassToChild(t *testing.T) {
+	shmtest.NoLeaks(t)
+	a, b := newPipe(t, nil)
+	send(t, a, "before")
+	send(t, b, "early")
+	c := spawn(t, b, "peer", "both")
+	c.Expect("ready")
+	checkGone(t, b, conn.ErrMoved)
+	if !b.Closed() || b.CanSend() || b.CanRecv() {
+		t.Error(b)
+	}
+	ask(c, "recv", "got before")
+	expect(t, a, "early")
+	if p := a.Peer(); p.PID != c.Pid() || p.State != ring.PeerAlive {
+		t.Errorf("Peer = %+v, want process %d", p, c.Pid())
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	ask(c, "send hello", "sent")
+	expect(t, a, "hello")
+	ask(c, "close", "closed")
+	expectEOF(t, a)
+	c.Exit()
+	a.Close()
+}
+
+// P2: the ends of a simplex pipe move as what they are.
+func TestPassSimplex(t *testing.T) {
+	r, w := newSimplex(t, nil)
+	c := spawn(t, r, "peer", "recv")
+	c.Expect("ready")
+	send(t, w, "down")
+	ask(c, "recv", "got down")
+	ask(c, "close", "closed")
+	is(t, "send", w.SendBytes(bg, nil), conn.ErrBrokenPipe)
+
+	r, w = newSimplex(t, nil)
+	c = spawn(t, w, "peer", "send")
+	c.Expect("ready")
+	ask(c, "send up", "sent")
+	expect(t, r, "up")
+	ask(c, "close", "closed")
+	expectEOF(t, r)
+	_, err := w.Handover()
+	is(t, "Handover", err, conn.ErrMoved)
+}
+
+// P24: a handle that somebody forgot to close keeps no end alive: the end is in
+// the child, and ends with it.
+func TestForgottenHandleIsNoHolder(t *testing.T) {
+	a, b := newPipe(t, nil)
+	c := spawn(t, b, "peer", "both")
+	c.Expect("ready")
+	// Another child is started meanwhile, which must not get the end either.
+	other := shmtest.Start(t, "idle")
+	other.Expect("ready")
+	c.Kill()
+	expectEOF(t, a)
+	if b.Closed() != true {
+		t.Error(b)
+	}
+}
+
+func init() {
+	roles["idle"] = func([]string) int {
+		shmtest.Say("ready")
+		shmtest.Hear()
+		return 0
+	}
+}
+
+// A child that dies before it has asked for its end takes the end with it.
+func TestChildThatNeverAttached(t *testing.T) {
+	withAndWithoutPidfd(t, func(t *testing.T) {
+		shmtest.NoLeaks(t)
+		a, b := newPipe(t, asleep)
+		send(t, b, "left behind")
+		out := make(chan error)
+		c := spawn(t, b, "idle")
+		c.Expect("ready")
+		expect(t, a, "left behind")
+		go func() { _, err := a.RecvBytes(bg); out <- err }()
+		inside(t, receiving(a))
+		if p := a.Peer(); p.PID != 0 || p.State != ring.PeerAlive {
+			t.Errorf("Peer = %+v while nobody has adopted the end", p)
+		}
+		c.Kill()
+		if err := <-out; err != io.EOF {
+			t.Errorf("RecvBytes = %v", err)
+		}
+		a.Close()
+	})
+}
+
+// A child that could not be started takes the end with it too.
+func TestChildThatNeverStarted(t *testing.T) {
+	shmtest.NoLeaks(t)
+	a, b := newPipe(t, asleep)
+	cmd := exec.Command("/nonexistent/program")
+	if err := shm.Pass(cmd, "end", b); err != nil {
+		t.Fatal(err)
+	}
+	if err := shm.Start(cmd); err == nil {
+		t.Fatal("it started")
+	}
+	expectEOF(t, a)
+	is(t, "use", b.SendBytes(bg, nil), conn.ErrMoved)
+	a.Close()
+}
+
+// G3: a child can pass the end on to a child of its own.
+func TestPassToGrandchild(t *testing.T) {
+	a, b := newPipe(t, nil)
+	c := spawn(t, b, "middle")
+	c.Expect("passed on")
+	send(t, a, "hello")
+	expect(t, a, "echo hello")
+	if p := a.Peer(); p.PID == c.Pid() || p.PID == 0 {
+		t.Errorf("Peer = %+v, the middle is %d", p, c.Pid())
+	}
+	send(t, a, "stop")
+	expectEOF(t, a)
+	c.Exit()
+}
+
+func init() {
+	roles["middle"] = func([]string) int {
+		c := must(conn.Inherited("end", nil))
+		exe := must(os.Executable())
+		cmd := exec.Command(exe, "-test.run=^$", "--")
+		cmd.Env = append(os.Environ(), "SLUICE_TEST_ROLE=echo")
+		if err := shm.Pass(cmd, "end", c); err != nil {
+			panic(err)
+		}
+		if err := shm.Start(cmd); err != nil {
+			panic(err)
+		}
+		shmtest.Say("passed on")
+		if err := cmd.Wait(); err != nil {
+			panic(err)
+		}
+		return 0
+	}
+	roles["echo"] = func([]string) int {
+		c := must(conn.Inherited("end", nil))
+		for msg, err := range c.AllBytes(bg) {
+			if err != nil {
+				return 1
+			}
+			if string(msg) == "stop" {
+				return 0
+			}
+			if err := c.SendBytes(bg, append([]byte("echo "), msg...)); err != nil {
+				return 1
+			}
+		}
+		return 0
+	}
+}
+
+// P28: a poll here and a receive there leave messages as they are; and a
+// direction that was closed stays closed when the end moves.
+func TestPollThenPass(t *testing.T) {
+	a, b := newPipe(t, nil)
+	send(t, a, "one", "two")
+	if ready, err := b.Poll(bg); !ready || err != nil {
+		t.Fatal(ready, err)
+	}
+	if err := b.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	c := spawn(t, b, "peer", "both")
+	c.Expect("ready")
+	ask(c, "recv", "got one")
+	ask(c, "recv", "got two")
+	c.Send("send x")
+	if got := c.Line(); got != "error: conn: send to memfd:pipe.b: end is closed" {
+		t.Error(got)
+	}
+	expectEOF(t, a)
+	send(t, a, "three")
+	ask(c, "recv", "got three")
+}
+
+// An end that is in use stays, in both its directions, and works on.
+func TestPassOfBusyEnd(t *testing.T) {
+	a, b := newPipe(t, small)
+	for _, tt := range []struct {
+		name  string
+		begin func() error
+		end   func() error
+	}{
+		{"peeked", func() error { send(t, b, "x"); _, err := a.Peek(bg); return err }, a.Release},
+		{"reserved", func() error { _, err := a.Reserve(bg, 1); return err }, a.Abort},
+	} {
+		if err := tt.begin(); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("/nonexistent/program")
+		is(t, tt.name, shm.Pass(cmd, "end", a), conn.ErrBusy)
+		if a.Closed() || !a.CanRecv() || !a.CanSend() {
+			t.Fatal(a)
+		}
+		if err := tt.end(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := make(chan error)
+	go func() { _, err := a.RecvBytes(bg); got <- err }()
+	inside(t, receiving(a))
+	_, err := a.Handover()
+	is(t, "receiving", err, conn.ErrBusy)
+	send(t, a, "still here")
+	expect(t, b, "still here")
+	send(t, b, "x")
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+	a.Close()
+	expectEOF(t, b)
+}
+
+// A Handover that comes upon a receiver at the last moment is undone.
+func TestHandoverIsUndone(t *testing.T) {
+	shmtest.NoLeaks(t)
+	a, b := newPipe(t, small)
+	send(t, a, "one")
+	send(t, b, "x")
+	if _, err := a.Peek(bg); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.DetachBlindly(a); !errors.Is(err, ring.ErrBusy) {
+		t.Fatalf("detach = %v", err)
+	}
+	send(t, a, "two")
+	expect(t, b, "one", "two")
+	if err := a.Release(); err != nil {
+		t.Fatal(err)
+	}
+	c := spawn(t, a, "peer", "both") // the ring that came in its place
+	c.Expect("ready")
+	ask(c, "send three", "sent")
+	expect(t, b, "three")
+	c.Kill()
+	expectEOF(t, b)
+	b.Close()
+}
+
+// P41: what is not an end of the right kind is refused, with an error that says
+// why, and an end that was refused can be asked for as what it is.
+func TestInheritedRefuses(t *testing.T) {
+	_, err := conn.Inherited("nothing", nil)
+	is(t, "Inherited", err, fs.ErrNotExist, shm.ErrNotFound)
+
+	r, w := newSimplex(t, nil)
+	c := spawn(t, r, "picky")
+	for _, want := range []string{"direction", "direction", "fine"} {
+		c.Expect(want)
+	}
+	is(t, "send", w.SendBytes(bg, nil), nil)
+
+	rr, err := ring.Anonymous("ring", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rr.Close()
+	c = spawn(t, rr, "picky")
+	for range 3 {
+		c.Expect("kind")
+	}
+}
+
+func init() {
+	roles["picky"] = func([]string) int {
+		_, duplex := conn.Inherited("end", nil)
+		_, sends := conn.InheritedSend("end", nil)
+		r, receives := conn.InheritedRecv("end", nil)
+		for _, err := range []error{duplex, sends, receives} {
+			var f *shm.FormatError
+			switch {
+			case errors.Is(err, conn.ErrDirection):
+				shmtest.Say("direction")
+			case errors.As(err, &f):
+				shmtest.Say("%s", f.Field)
+			case err == nil:
+				shmtest.Say("fine")
+			default:
+				shmtest.Say("%v", err)
+			}
+		}
+		shmtest.Hear()
+		if r != nil {
+			r.Close()
+		}
+		return 0
+	}
+}
+
+// G4, G5: a pipe has no name anywhere, and closing it here takes nothing from
+// who has the other end.
+func TestCloseIsLocal(t *testing.T) {
+	shmtest.NoLeaks(t, "sluice-pipe")
+	a, b := newPipe(t, nil)
+	if files := shmtest.ShmFiles("sluice-pipe"); len(files) != 0 {
+		t.Error(files)
+	}
+	send(t, a, "for the child")
+	c := spawn(t, b, "peer", "both")
+	a.Close()
+	c.Expect("ready")
+	ask(c, "recv", "got for the child")
+	ask(c, "recv", "EOF")
+	c.Send("send x")
+	if got := c.Line(); got != "error: conn: send to memfd:pipe.b: no receiver" {
+		t.Error(got)
+	}
+	c.Exit()
+}
