@@ -25,6 +25,7 @@ type options struct {
 	list   bool
 	quick  bool
 	reps   int
+	insist bool // on all the repetitions
 	budget time.Duration
 	sizes  []int
 	cpus   []int
@@ -57,6 +58,7 @@ func parse(args []string, errw io.Writer) (*options, error) {
 	}
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	o.insist = given["reps"]
 	if o.json && !given["svg"] {
 		o.svg = ""
 	}
@@ -147,15 +149,14 @@ func (o *options) plan(errw io.Writer) (*runner, error) {
 	if len(specs) == 0 {
 		return nil, fmt.Errorf("bench: -run %q matches nothing (-list shows what there is)", o.run)
 	}
-	total := fullTime
+	r := &runner{at: at, specs: specs, reps: o.reps, budget: o.budget, say: newProgress(errw)}
+	r.total, r.limit = fullTime, fullLimit
 	if o.quick {
-		total = quickTime
+		r.total, r.limit = quickTime, quickLimit
 	}
-	budget := o.budget
-	if budget <= 0 {
-		budget = budgetFor(total, o.reps*len(specs))
+	if o.insist {
+		r.limit = 0
 	}
-	r := &runner{at: at, specs: specs, reps: o.reps, budget: budget, say: newProgress(errw)}
 	if o.twin != "" {
 		r.extra = twin{o.twin}.run
 	}

@@ -149,15 +149,3 @@ func TestPlotsAreNotDrawnBesideJSONUnlessAskedFor(t *testing.T) {
 		}
 	}
 }
-
-func TestBudgetDividesTheTime(t *testing.T) {
-	for n := 1; n < 1000; n *= 3 {
-		b := budgetFor(fullTime, n)
-		if b < minBudget || b > maxBudget {
-			t.Errorf("%d repetitions: %v each", n, b)
-		}
-		if whole := time.Duration(n) * (b*5/4 + overhead); b > minBudget && whole > fullTime {
-			t.Errorf("%d repetitions take %v", n, whole)
-		}
-	}
-}

@@ -9,10 +9,13 @@ import (
 	"github.com/sluice-ipc/sluice/internal/sys"
 )
 
-// What a whole run may take, without the building of it.
+// What a whole run should take, and after which no further repetition begins
+// unless it was asked for. Building the program is not in it.
 const (
-	fullTime  = 95 * time.Second
-	quickTime = 16 * time.Second
+	fullTime   = 95 * time.Second
+	fullLimit  = 115 * time.Second
+	quickTime  = 16 * time.Second
+	quickLimit = 25 * time.Second
 
 	// overhead is what a repetition takes beyond its budget: two processes,
 	// calibration, two canaries.
@@ -54,10 +57,13 @@ type runner struct {
 	at     place
 	specs  []spec
 	reps   int
-	budget time.Duration
+	budget time.Duration // for each repetition; 0: divide total
+	total  time.Duration
+	limit  time.Duration                   // 0: none
 	extra  func(rep int) ([]sample, error) // also once a repetition; may be nil
 	say    *progress
 
+	began   time.Time
 	samples []sample
 	lacking map[spec]error // what this machine cannot do
 	failed  []error
@@ -67,27 +73,55 @@ type runner struct {
 // shares its good and its bad moments.
 func (r *runner) run() {
 	r.lacking = map[spec]error{}
-	total := r.reps * len(r.specs)
+	r.began = time.Now()
 	for rep := range r.reps {
-		for i, s := range r.specs {
-			r.say.step(rep*len(r.specs)+i, total, s)
-			if r.lacking[s] == nil {
-				r.one(rep, s)
-			}
+		if r.late(rep) {
+			r.say.note("this machine is slow or busy: %d of %d repetitions", rep, r.reps)
+			break
 		}
-		if r.extra != nil {
-			more, err := r.extra(rep)
-			if err != nil {
-				r.failed = append(r.failed, err)
-			}
-			r.samples = append(r.samples, more...)
-		}
+		r.repeat(rep)
 	}
 	r.say.clear()
 }
 
-func (r *runner) one(rep int, s spec) {
-	sm, err := measure(s, r.at, r.budget)
+// late reports whether repetition rep would end beyond the limit.
+func (r *runner) late(rep int) bool {
+	if r.limit == 0 || rep == 0 {
+		return false
+	}
+	took := time.Since(r.began)
+	return took+took/time.Duration(rep) > r.limit
+}
+
+// repeat is one repetition of everything.
+func (r *runner) repeat(rep int) {
+	total := r.reps * len(r.specs)
+	for i, s := range r.specs {
+		done := rep*len(r.specs) + i
+		r.say.step(done, total, s)
+		if r.lacking[s] == nil {
+			r.one(rep, s, r.budgetNow(total-done))
+		}
+	}
+	if r.extra != nil {
+		more, err := r.extra(rep)
+		if err != nil {
+			r.failed = append(r.failed, err)
+		}
+		r.samples = append(r.samples, more...)
+	}
+}
+
+// budgetNow is what the next of so many that are left may take.
+func (r *runner) budgetNow(left int) time.Duration {
+	if r.budget > 0 {
+		return r.budget
+	}
+	return budgetFor(r.total-time.Since(r.began), left)
+}
+
+func (r *runner) one(rep int, s spec, budget time.Duration) {
+	sm, err := measure(s, r.at, budget)
 	switch {
 	case lacking(err):
 		r.lacking[s] = err
@@ -145,6 +179,12 @@ func (p *progress) step(i, total int, s spec) {
 		return
 	}
 	fmt.Fprintln(p.to, line)
+}
+
+// note says something on a line of its own.
+func (p *progress) note(format string, args ...any) {
+	p.clear()
+	fmt.Fprintf(p.to, "bench: "+format+"\n", args...)
 }
 
 // clear removes the line from a terminal.
