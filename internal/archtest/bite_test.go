@@ -140,15 +140,21 @@ var bites = []struct {
 		"shm/a.go": "package shm\nimport c \"time\"\nfunc f() { c.Sleep(1) }\n"},
 		"shm/a.go:3: time.Sleep"},
 
-	{"a skip without a reason", "skips", files{
-		"shm/a_test.go": "package shm\nfunc f() { t.SkipNow() }\n"}, "SkipNow does not say"},
-	{"a skip without a capability", "skips", files{
-		"shm/a_test.go": "package shm\nfunc f() { t.Skip(\"flaky\") }\n"}, `have "flaky"`},
-	{"a skip with anything", "skips", files{
-		"shm/a_test.go": "package shm\nfunc f() { t.Skipf(why, 1) }\n"}, "does not say"},
+	{"a skip without a reason", "skips", skip(`t.SkipNow()`), "does not say"},
+	{"a skip without a capability", "skips", skip(`t.Skip("flaky")`), "does not say"},
+	{"a skip with anything", "skips", skip(`t.Skipf(why, 1)`), "does not say"},
+	{"a skip for any error", "skips", skip(`if err != nil { t.Skip(err) }`),
+		"shm/a_test.go:2: "},
+	{"a skip in a closure", "skips", skip(`func() { t.Skip("slow") }()`), "does not say"},
+	{"a skip of a field", "skips", skip(`x.t.Skip("slow")`), "does not say"},
 	{"a skip outside tests", "skips", files{
-		"internal/shmtest/a.go": "package shmtest\nfunc f() { t.Skip(\"slow\") }\n"},
-		`have "slow"`},
+		"internal/shmtest/a.go": "package shmtest\nfunc f(tb testing.TB) { tb.Skip(\"slow\") }\n"},
+		"does not say"},
+}
+
+// skip is a test file with a statement in a test.
+func skip(statement string) files {
+	return files{"shm/a_test.go": "package shm\nfunc f(t *testing.T) { " + statement + " }\n"}
 }
 
 // check applies a rule to a tree in memory.
@@ -182,6 +188,16 @@ func TestSoundTreeBreaksNoRule(t *testing.T) {
 	}
 	if bad := check(t, "sizes", sound, limits); len(bad) > 0 {
 		t.Errorf("sizes at their limits: %q", bad)
+	}
+	for _, fine := range []string{
+		`t.Skip("missing: pidfd (Linux 5.3)")`, `t.Skipf("missing: "+what, 1)`,
+		`t.Skip("spinning needs two CPUs")`, `t.Skip("mlock is not permitted here")`,
+		`if errors.Is(err, errors.ErrUnsupported) { t.Skip(err) }`,
+		`r.Skip(1)`,
+	} {
+		if bad := check(t, "skips", sound, skip(fine)); len(bad) > 0 {
+			t.Errorf("%s: %q", fine, bad)
+		}
 	}
 	noPage := maps.Clone(sound)
 	delete(noPage, "docs/ordering.md")

@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"go/ast"
-	"go/token"
 	"path"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -129,49 +126,4 @@ func importName(s *source, pkg string) string {
 		return s.ast.Imports[i].Name.Name
 	}
 	return path.Base(pkg)
-}
-
-// capability is how a skip says what it lacks.
-var capability = regexp.MustCompile(`^(missing: |no |needs )\S` +
-	`|\S is not (permitted|supported|available)\b`)
-
-// checkSkips holds that a test is skipped only for something that is missing,
-// and says what.
-func checkSkips(tr *tree) []string {
-	var bad []string
-	for _, s := range tr.sources {
-		calls(s, func(x *ast.Ident, name string, c *ast.CallExpr) {
-			if !slices.Contains([]string{"t", "b", "f", "tb"}, x.Name) {
-				return
-			}
-			text := ""
-			switch name {
-			default:
-				return
-			case "SkipNow":
-			case "Skip", "Skipf":
-				if len(c.Args) > 0 {
-					text = literal(c.Args[0])
-				}
-			}
-			if !capability.MatchString(text) {
-				bad = append(bad, fmt.Sprintf("%s: %s does not say what is missing: "+
-					`want "missing: CAPABILITY", have %q`, tr.at(c.Pos()), name, text))
-			}
-		})
-	}
-	return bad
-}
-
-// literal returns the value of a string literal, "" for anything else.
-func literal(e ast.Expr) string {
-	lit, ok := e.(*ast.BasicLit)
-	if !ok || lit.Kind != token.STRING {
-		return ""
-	}
-	text, err := strconv.Unquote(lit.Value)
-	if err != nil {
-		return ""
-	}
-	return text
 }
