@@ -51,6 +51,7 @@ func unlink(path, name string) (id sys.FileID, err error) {
 		}
 	}
 	fd := int(f.Fd())
+	hook.At("shm.name.lock")
 	if err := sys.LockOFD(fd, lockName, 1); err == sys.ErrLocked {
 		return id, errAgain
 	} else if err != nil {
@@ -88,6 +89,7 @@ func vacate(path, name string) error {
 		return err
 	}
 	fd := int(f.Fd())
+	hook.At("shm.name.lock")
 	if err := sys.LockOFD(fd, 0, 0); err == sys.ErrLocked {
 		return occupied(f, path, name)
 	} else if err != nil {

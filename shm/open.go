@@ -12,39 +12,26 @@ import (
 	"github.com/sluice-ipc/sluice/internal/sys"
 )
 
-// attempts bounds a loop in which processes that race for a name, or hold a
-// lock for a moment, make each other start over.
-type attempts struct{ n int }
-
-// The pauses between attempts double from about 25 µs to about 5 ms, and add
-// up to about two seconds.
-const maxAttempts = 400
-
-// next pauses, but not before the first attempt. It returns ErrBusy when there
-// has been enough of them.
-func (a *attempts) next() error {
-	if a.n++; a.n == 1 {
-		return nil
-	}
-	if a.n > maxAttempts {
-		return ErrBusy
-	}
-	pause := 25 * time.Microsecond << min(a.n, 8)
-	time.Sleep(pause/2 + rand.N(pause))
-	return nil
-}
+// patience bounds how long processes that race for a name, or hold a lock for
+// a moment, can make each other start over. A machine that is so busy that few
+// attempts fit in is given those few.
+const (
+	patience    = 2 * time.Second
+	minAttempts = 50
+)
 
 // until repeats f while it returns errAgain, and gives up with ErrBusy.
 func until(f func() error) error {
-	var a attempts
-	for {
-		if err := a.next(); err != nil {
-			return err
-		}
+	end := time.Now().Add(patience)
+	for n := 1; n <= minAttempts || time.Now().Before(end); n++ {
 		if err := f(); !errors.Is(err, errAgain) {
 			return err
 		}
+		// The pauses double from about 50 µs to about 6 ms.
+		pause := 25 * time.Microsecond << min(n, 8)
+		time.Sleep(pause/2 + rand.N(pause))
 	}
+	return ErrBusy
 }
 
 // Open attaches to the segment of that name: fs.ErrNotExist if there is none.
