@@ -38,7 +38,7 @@ func benchmarks(b *testing.B, bench string) {
 func benchmark(b *testing.B, s spec, at place) {
 	p, err := newPair(s, at)
 	if lacking(err) {
-		b.Skip(err)
+		b.Skipf("missing: %v", err)
 	}
 	if err != nil {
 		b.Fatal(err)

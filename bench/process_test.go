@@ -12,7 +12,7 @@ func anyPair(t *testing.T, s spec) *pair {
 	t.Helper()
 	p, err := newPair(s, choosePlace(nil))
 	if lacking(err) {
-		t.Skip(err)
+		t.Skipf("missing: %v", err)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func TestChildEndsWithItsParent(t *testing.T) {
 	for _, s := range []spec{blockingRTT, {benchRTT, "unix", waitSpin, 64, 1, 1}} {
 		t.Run(s.Wait, func(t *testing.T) {
 			if !choosePlace(nil).possible(s) {
-				t.Skip("spinning needs two CPUs")
+				t.Skip("missing: a second CPU")
 			}
 			p := anyPair(t, s)
 			second := p.procs[1]
