@@ -27,6 +27,7 @@ import (
 //	   512     8  both        writer: who writes (see role)
 //	   520     8  both        reader: who reads
 //	   528     8  writer      number of the last message sent in pieces
+//	   536     4  both        strong: 1 when publishing must be a full fence
 //	   640     …  –           zero
 //	  1024     …  writer      data
 //
@@ -96,7 +97,8 @@ type control struct {
 	writer  atomic.Uint64
 	reader  atomic.Uint64
 	message atomic.Uint64
-	_       [mem.FalseShare - 24]byte
+	strong  atomic.Uint32
+	_       [mem.FalseShare - 28]byte
 
 	_ [controlSize - 5*mem.FalseShare]byte
 }
@@ -111,6 +113,7 @@ var (
 	_ [512]struct{}  = [unsafe.Offsetof(control{}.writer)]struct{}{}
 	_ [520]struct{}  = [unsafe.Offsetof(control{}.reader)]struct{}{}
 	_ [528]struct{}  = [unsafe.Offsetof(control{}.message)]struct{}{}
+	_ [536]struct{}  = [unsafe.Offsetof(control{}.strong)]struct{}{}
 	_ [1024]struct{} = [unsafe.Sizeof(control{})]struct{}{}
 )
 

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/sluice-ipc/sluice/internal/hook"
+	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/wait"
 )
@@ -73,6 +74,10 @@ func (rd *Reader) Peek(ctx context.Context) (b []byte, err error) {
 	}
 	if rd.r.opts.Guard {
 		defer rd.recoverFault(&err, armFaults())
+	}
+	if b = rd.quick(); b != nil {
+		rd.loaned = true
+		return b, nil
 	}
 	return rd.lend(rd.await(ctx, -1))
 }
@@ -152,9 +157,6 @@ func (rd *Reader) Close() error {
 	return nil
 }
 
-// gone reports that this handle has given its role up.
-func (rd *Reader) gone() bool { return rd.gate.Closed() && !rd.gate.Held() }
-
 // Closed reports whether Close has been called.
 func (rd *Reader) Closed() bool { return rd.gate.Closed() }
 
@@ -218,6 +220,24 @@ func (rd *Reader) whole(b []byte, max int) ([]byte, error) {
 	return b, nil
 }
 
+// quick is message for the common case: a message in one frame that is there,
+// and nothing else going on. Otherwise it returns nil.
+func (rd *Reader) quick() []byte {
+	r, p := rd.r, rd.next
+	h := r.words.At(p).Load() //sync:frame acquire: payload and following headers are visible
+	n := h & lengthMask
+	at := p & uint64(len(r.bytes)-1)
+	if h != header(p, kindWhole, int(n)) || n > uint64(r.limit) ||
+		at+headerSize+n > uint64(len(r.bytes)) ||
+		rd.err != nil || rd.parts.active || rd.parts.ready {
+		return nil
+	}
+	race.Acquire(r.key)
+	rd.next = p + frameLen(int(n))
+	from := at + headerSize
+	return r.bytes[from : from+n : from+n]
+}
+
 // frame reads the frame at next, skipping padding. It returns the payload, its
 // kind and the position behind it.
 func (rd *Reader) frame() (b []byte, kind, end uint64, err error) {
@@ -267,23 +287,23 @@ func (rd *Reader) finish() {
 func (rd *Reader) advance() {
 	hook.At("ring.release.head")
 	race.Release(rd.r.key + 1)
-	rd.r.ctl.head.Store(rd.next) //sync:head release: we have read what lies before it
+	rd.r.publish(&rd.r.ctl.head, rd.next) //sync:head release: we have read what lies before it
 	rd.pos = rd.next
 	rd.r.space.WakeAll()
 }
 
 // waitData waits until there is something at next, or never will be.
-func (rd *Reader) waitData(ctx context.Context) error {
-	if !rd.gate.Block() {
+func (rd *Reader) waitData(ctx context.Context) (err error) {
+	if !rd.spin.Spin((*dataCond)(rd)) {
+		if rd.gate.Block() {
+			err = rd.r.data.Sleep(ctx, (*dataCond)(rd), rd.spin)
+		}
 		rd.gate.Unblock()
-		return rd.r.wrap("read from", ErrClosed)
 	}
-	err := rd.r.data.Wait(ctx, (*dataCond)(rd), rd.spin)
-	rd.gate.Unblock()
-	if rd.gate.Closed() {
+	switch {
+	case rd.gate.Closed():
 		return rd.r.wrap("read from", ErrClosed)
-	}
-	if err != nil {
+	case err != nil:
 		return rd.r.waited("read from", ErrEmpty, err)
 	}
 	return nil
@@ -294,5 +314,8 @@ type dataCond Reader
 
 func (c *dataCond) Ready() bool {
 	rd := (*Reader)(c)
+	// A message of 64 bytes reaches into the next line. Looking at both lets
+	// the processor fetch them together once the writer has changed them.
+	rd.r.words.At(rd.next + mem.CacheLine).Load()
 	return rd.r.words.At(rd.next).Load() != 0 || rd.departed() || rd.gate.Closed()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/wait"
@@ -97,6 +98,8 @@ type Ring struct {
 	owned bool // Close closes seg
 
 	ctl   *control
+	light bool   // we may publish without a fence, unless ctl.strong
+	limit int    // largest payload of a frame
 	bytes []byte // the data
 	words mem.Words
 	data  *wait.Event // the reader sleeps here
@@ -158,7 +161,13 @@ func attach(name string, b []byte, o *Options) (*Ring, error) {
 	r.ctl = mem.At[control](b, 0)
 	r.bytes = b[controlSize : controlSize+capacity : controlSize+capacity]
 	r.words = mem.WordsOf(r.bytes)
+	r.limit = maxFrame(capacity)
 	r.bind(r.opts.Host)
+	if r.light = wait.Light(); !r.light && mem.PlainRelease {
+		// We cannot pass fences for the others before we sleep. A peer
+		// that has looked already is long past its store by then.
+		r.ctl.strong.Store(1)
+	}
 	return r, nil
 }
 
@@ -169,8 +178,8 @@ func (r *Ring) bind(h Host) {
 	if h != nil {
 		wh = h
 	}
-	r.data = wait.NewEvent(&r.ctl.data, wh)
-	r.space = wait.NewEvent(&r.ctl.space, wh)
+	r.data = wait.NewSoleEvent(&r.ctl.data, wh)
+	r.space = wait.NewSoleEvent(&r.ctl.space, wh)
 	r.key = maphash.Comparable(raceSeed, &r.bytes[0])
 }
 
@@ -181,7 +190,7 @@ func (r *Ring) Cap() int { return len(r.bytes) }
 
 // MaxFrame returns the largest message in bytes that travels as one frame, and
 // the most that can be reserved: half the capacity less a header.
-func (r *Ring) MaxFrame() int { return maxFrame(len(r.bytes)) }
+func (r *Ring) MaxFrame() int { return r.limit }
 
 // Name returns the name of the ring's segment, as errors show it.
 func (r *Ring) Name() string { return r.name }
@@ -195,7 +204,7 @@ func (r *Ring) Segment() *shm.Segment { return r.seg }
 func (r *Ring) Writer() (*Writer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.usable(r.writer != nil && !r.writer.gone()); err != nil {
+	if err := r.usable(r.writer != nil && !r.writer.gate.Over()); err != nil {
 		return nil, r.wrap("open writer of", err)
 	}
 	w, err := newWriter(r)
@@ -212,7 +221,7 @@ func (r *Ring) Writer() (*Writer, error) {
 func (r *Ring) Reader() (*Reader, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.usable(r.reader != nil && !r.reader.gone()); err != nil {
+	if err := r.usable(r.reader != nil && !r.reader.gate.Over()); err != nil {
 		return nil, r.wrap("open reader of", err)
 	}
 	rd, err := newReader(r)
@@ -231,6 +240,15 @@ func (r *Ring) usable(taken bool) error {
 		return ErrBusy
 	}
 	return nil
+}
+
+// publish stores v for the peer to see, before a look at whether it sleeps.
+func (r *Ring) publish(p *atomic.Uint64, v uint64) {
+	if r.light && r.ctl.strong.Load() == 0 {
+		mem.StoreRelease(p, v) // the sleeper passes a fence for us
+		return
+	}
+	p.Store(v)
 }
 
 // retain keeps the memory in place for one end.

@@ -81,6 +81,9 @@ func (w *Writer) Reserve(ctx context.Context, n int) (b []byte, err error) {
 	if w.r.opts.Guard {
 		defer w.recoverFault(&err, armFaults())
 	}
+	if b = w.quick(n); b != nil {
+		return b, nil
+	}
 	if b, err = w.await(ctx, n, kindWhole); err != nil {
 		w.gate.Leave()
 	}
@@ -146,9 +149,6 @@ func (w *Writer) Close() error {
 	return nil
 }
 
-// gone reports that this handle has given its role up.
-func (w *Writer) gone() bool { return w.gate.Closed() && !w.gate.Held() }
-
 // Closed reports whether Close has been called.
 func (w *Writer) Closed() bool { return w.gate.Closed() }
 
@@ -204,6 +204,21 @@ func (w *Writer) reserve(n int, kind uint64) ([]byte, error) {
 	return w.r.bytes[from : from+uint64(n) : from+uint64(n)], nil
 }
 
+// quick is reserve for the common case: nothing is wrong, and there is known to
+// be room without padding. Otherwise it returns nil.
+func (w *Writer) quick(n int) []byte {
+	r := w.r
+	at := w.pos & uint64(len(r.bytes)-1)
+	length := frameLen(n)
+	if uint(n) > uint(r.limit) || at+length > uint64(len(r.bytes)) ||
+		int64(w.pos+length+headerSize-w.limit) > 0 || w.err != nil || w.departed() {
+		return nil
+	}
+	w.at, w.room, w.kind = w.pos, n, kindWhole
+	from := at + headerSize
+	return r.bytes[from : from+uint64(n) : from+uint64(n)]
+}
+
 // refresh looks at how far the reader has come. It returns nil when there is
 // room up to need.
 func (w *Writer) refresh() error {
@@ -257,7 +272,7 @@ func (w *Writer) publish() {
 	}
 	race.Release(w.r.key)
 	hook.At("ring.publish")
-	w.r.words.At(w.pub).Store(w.first) //sync:frame release: payload, terminator and later headers are the reader's
+	w.r.publish(w.r.words.At(w.pub), w.first) //sync:frame release: payload, terminator and later headers are the reader's
 	w.pub, w.first = w.pos, 0
 	w.r.data.WakeAll()
 }
@@ -268,17 +283,17 @@ func (w *Writer) discard() {
 }
 
 // waitSpace waits until the reader has made the room that reserve wants.
-func (w *Writer) waitSpace(ctx context.Context) error {
-	if !w.gate.Block() {
+func (w *Writer) waitSpace(ctx context.Context) (err error) {
+	if !w.spin.Spin((*spaceCond)(w)) {
+		if w.gate.Block() {
+			err = w.r.space.Sleep(ctx, (*spaceCond)(w), w.spin)
+		}
 		w.gate.Unblock()
-		return w.r.wrap("write to", ErrClosed)
 	}
-	err := w.r.space.Wait(ctx, (*spaceCond)(w), w.spin)
-	w.gate.Unblock()
-	if w.gate.Closed() {
+	switch {
+	case w.gate.Closed():
 		return w.r.wrap("write to", ErrClosed)
-	}
-	if err != nil {
+	case err != nil:
 		return w.r.waited("write to", ErrFull, err)
 	}
 	return nil

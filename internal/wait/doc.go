@@ -17,8 +17,11 @@
 // # Ordering
 //
 // The waiter sets the flag and then looks at its condition; the waker publishes
-// and then looks at the flag. Each side's two steps are sequentially consistent
-// (Go's atomics), so at least one sees the other: no wake-up is lost.
+// and then looks at the flag. At least one must see the other, or a wake-up is
+// lost. Go's atomics order a store before a later load, so a waker that publishes
+// with Store is safe. One that publishes with mem.StoreRelease is not, by
+// itself, on amd64; there the waiter passes a fence on everybody's behalf between
+// its two steps (see [Light]).
 //
 // # Crashes
 //

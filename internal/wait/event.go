@@ -41,12 +41,26 @@ type Sleeper interface{ Tick() }
 type Event struct {
 	word *atomic.Uint32 // shared
 	host Host           // may be nil: then nobody heals
+	sole bool           // nobody else sleeps on the word
 }
 
 // NewEvent returns a handle on word, which starts as zero.
 func NewEvent(word *atomic.Uint32, host Host) *Event {
 	return &Event{word: word, host: host}
 }
+
+// NewSoleEvent is NewEvent for a word on which one goroutine at most sleeps at a
+// time, of all processes. It takes its flag down itself when it need not sleep
+// after all, which saves the waker a call.
+func NewSoleEvent(word *atomic.Uint32, host Host) *Event {
+	return &Event{word: word, host: host, sole: true}
+}
+
+var sleeps atomic.Uint64
+
+// Sleeps returns how often goroutines of this process have shown themselves as
+// sleepers. For each of them a waker makes one system call at most.
+func Sleeps() uint64 { return sleeps.Load() }
 
 // Wake wakes one sleeper. The caller has already published what it waits for.
 // A waiter that is woken and does not take the work must pass the wake-up on.
@@ -91,30 +105,32 @@ func (e *Event) flush() {
 // returns the context's error when that is done first, and the kernel's when
 // the word cannot be slept on.
 func (e *Event) Wait(ctx context.Context, c Cond, s *Spinner) error {
-	if s.mode == Always {
-		return e.spin(ctx, c, s)
-	}
 	if s.Spin(c) {
 		return nil
 	}
+	return e.Sleep(ctx, c, s)
+}
+
+// Sleep is Wait after s has spun in vain.
+func (e *Event) Sleep(ctx context.Context, c Cond, s *Spinner) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if s.mode == Always {
+		return e.spin(ctx, c, s)
 	}
 	return e.sleep(ctx, c)
 }
 
-// spin waits without ever sleeping. A long wait is announced to the host like a
-// sleep, so that the peers are watched.
+// spin waits without ever sleeping. It is announced to the host like a sleep,
+// so that the peers are watched.
 func (e *Event) spin(ctx context.Context, c Cond, s *Spinner) error {
-	if s.always(c) {
-		return nil
-	}
 	w := newWaiter(e, c)
 	if e.host != nil {
 		e.host.Asleep(w)
 		defer e.host.Awake(w)
 	}
-	for !s.always(c) {
+	for !s.Spin(c) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -159,14 +175,19 @@ func (w *waiter) loop(ctx context.Context) error {
 	for {
 		hook.At("wait.sleep.flag")
 		v := w.e.word.Or(waiters) | waiters //sync:asleep release: from here on wakers make the call
+		sleeps.Add(1)
+		fence()
 		hook.At("wait.sleep.recheck")
 		if w.c.Ready() {
+			w.e.unmark(v)
 			return nil
 		}
 		if w.cancelled.Load() != 0 {
+			w.e.unmark(v)
 			return ctx.Err()
 		}
 		if err := w.e.futex(w, v, deadline); err != nil {
+			w.e.unmark(v)
 			if errors.Is(err, sys.ErrTimeout) {
 				return timeout(ctx, w.c)
 			}
@@ -175,6 +196,14 @@ func (w *waiter) loop(ctx context.Context) error {
 		if w.c.Ready() {
 			return nil
 		}
+	}
+}
+
+// unmark takes the flag down for a waiter that does not sleep, where no other
+// can rely on it.
+func (e *Event) unmark(v uint32) {
+	if e.sole {
+		e.word.CompareAndSwap(v, v&^waiters)
 	}
 }
 

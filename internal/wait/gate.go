@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+
+	"github.com/sluice-ipc/sluice/internal/mem"
 )
 
 // Errors of a gate.
@@ -17,14 +19,13 @@ var (
 // under those that use it, and runs a last function once nobody does.
 //
 // It is a mutex whose Enter honours a context, and which may be entered by one
-// goroutine and left by another. The state word:
-//
-//	bit 0  held: somebody is inside
-//	bit 1  queue: somebody waits in queue to get in
-//	bit 2  closed: nobody gets in any more
-//	bit 3  blocked: the holder waits for a peer, so Close waits for it to leave
+// goroutine and left by another. Entering costs one atomic operation when nobody
+// else is there, and leaving a plain store.
 type Gate struct {
-	state atomic.Uint32
+	held    atomic.Uint32 // 1: somebody is inside
+	notice  atomic.Uint32 // what who enters or leaves must see to
+	blocked atomic.Bool   // the holder waits for a peer: Close waits for it
+	over    atomic.Bool   // closed, and the last function has run
 
 	mu    sync.Mutex // guards what follows
 	queue []chan error
@@ -32,54 +33,55 @@ type Gate struct {
 	done  chan struct{} // closed after last has run
 }
 
+// The notice word.
 const (
-	gateHeld = 1 << iota
-	gateQueue
-	gateClosed
-	gateBlocked
+	gateQueue  = 1 << iota // somebody waits in queue
+	gateClosed             // nobody gets in any more
 )
 
 // TryEnter enters if nobody is inside.
 func (g *Gate) TryEnter() error {
-	for {
-		if g.state.CompareAndSwap(0, gateHeld) {
-			return nil
-		}
-		switch v := g.state.Load(); {
-		case v&gateClosed != 0:
+	if !g.held.CompareAndSwap(0, 1) {
+		if g.Closed() {
 			return ErrGateClosed
-		case v != 0:
-			return ErrGateHeld
 		}
+		return ErrGateHeld
 	}
+	if g.Closed() {
+		g.Leave()
+		return ErrGateClosed
+	}
+	return nil
 }
 
 // Enter waits until nobody is inside, first come first served.
 func (g *Gate) Enter(ctx context.Context) error {
-	if g.state.CompareAndSwap(0, gateHeld) {
-		return nil
+	if g.notice.Load() == 0 && g.held.CompareAndSwap(0, 1) {
+		// Close sets its notice and then looks at held: one of us sees
+		// the other.
+		if g.notice.Load()&gateClosed == 0 {
+			return nil
+		}
+		g.Leave()
+		return ErrGateClosed
 	}
 	return g.enterSlow(ctx)
 }
 
 func (g *Gate) enterSlow(ctx context.Context) error {
 	g.mu.Lock()
-	for {
-		v := g.state.Load()
-		if v&gateClosed != 0 {
-			g.mu.Unlock()
-			return ErrGateClosed
-		}
-		if v == 0 {
-			if g.state.CompareAndSwap(0, gateHeld) {
-				g.mu.Unlock()
-				return nil
-			}
-			continue
-		}
-		if g.state.CompareAndSwap(v, v|gateQueue) {
-			break // the holder will find us in the queue
-		}
+	if g.Closed() {
+		g.mu.Unlock()
+		return ErrGateClosed
+	}
+	// From here on whoever leaves serves the queue, unless it has left
+	// already: then the gate is free.
+	g.notice.Or(gateQueue)
+	fence()
+	if len(g.queue) == 0 && g.held.CompareAndSwap(0, 1) {
+		g.notice.And(^uint32(gateQueue))
+		g.mu.Unlock()
+		return nil
 	}
 	turn := make(chan error, 1)
 	g.queue = append(g.queue, turn)
@@ -112,93 +114,97 @@ func (g *Gate) giveUp(ctx context.Context, turn chan error) error {
 
 // Leave lets the next one in. Only who is inside may call it.
 func (g *Gate) Leave() {
-	if g.state.CompareAndSwap(gateHeld, 0) {
-		return
+	if light.Load() {
+		mem.StoreRelease32(&g.held, 0)
+	} else {
+		g.held.Store(0)
 	}
+	if g.notice.Load() != 0 {
+		g.next()
+	}
+}
+
+// next does for who has left what the notice asks for. When somebody else is
+// inside by now, that one will do it.
+func (g *Gate) next() {
 	g.mu.Lock()
-	if g.state.Load()&gateClosed != 0 {
-		g.finish()
-		return
-	}
 	defer g.mu.Unlock()
-	if len(g.queue) == 0 {
-		g.set(0)
-		return
-	}
-	next := g.queue[0]
-	g.queue = g.queue[1:]
-	if len(g.queue) == 0 {
-		g.set(gateHeld)
-	}
-	next <- nil
-}
-
-// set replaces all flags but closed, which Close may be setting meanwhile.
-func (g *Gate) set(flags uint32) {
-	for {
-		v := g.state.Load()
-		if g.state.CompareAndSwap(v, v&gateClosed|flags) {
-			return
+	switch {
+	case g.Closed():
+		if g.last != nil && g.held.CompareAndSwap(0, 1) {
+			g.finish()
+			close(g.done)
 		}
+	case len(g.queue) == 0:
+		g.notice.And(^uint32(gateQueue))
+	case g.held.CompareAndSwap(0, 1):
+		turn := g.queue[0]
+		if g.queue = g.queue[1:]; len(g.queue) == 0 {
+			g.notice.And(^uint32(gateQueue))
+		}
+		turn <- nil
 	}
 }
 
-// finish runs the last function for the holder that leaves a closed gate.
-// It is called with mu held and releases it.
+// finish runs the last function. It is called inside the gate, with mu held.
 func (g *Gate) finish() {
-	last, done := g.last, g.done
+	last := g.last
 	g.last = nil
-	g.set(0)
-	g.mu.Unlock()
-	if last != nil {
-		last()
-		close(done)
-	}
+	last()
+	g.over.Store(true)
+	g.held.Store(0)
 }
 
 // Block says that the holder is about to wait for a peer, and Unblock that it
 // no longer does: a Close in between waits for the holder to leave. Block
 // reports whether the gate is still open.
 func (g *Gate) Block() bool {
-	return g.state.Or(gateBlocked)&gateClosed == 0
+	g.blocked.Store(true)
+	return !g.Closed()
 }
 
 // Unblock ends what Block began.
-func (g *Gate) Unblock() { g.state.And(^uint32(gateBlocked)) }
+func (g *Gate) Unblock() { g.blocked.Store(false) }
 
 // Held reports whether somebody is inside.
-func (g *Gate) Held() bool { return g.state.Load()&gateHeld != 0 }
+func (g *Gate) Held() bool { return g.held.Load() != 0 }
 
 // Closed reports whether Close has been called.
-func (g *Gate) Closed() bool { return g.state.Load()&gateClosed != 0 }
+func (g *Gate) Closed() bool { return g.notice.Load()&gateClosed != 0 }
+
+// Over reports whether the gate is closed and the last function has run.
+func (g *Gate) Over() bool { return g.over.Load() }
 
 // Close lets nobody in any more and runs last once, as soon as nobody is
 // inside: at once, or when the present holder leaves. It calls wake so that a
 // holder blocked on a peer notices, and waits for such a holder. It does not
 // wait for a holder that is outside any call with memory still on loan. Only
 // the first Close does anything; it reports whether this was the first.
+//
+// Preconditions: last does not use the gate.
 func (g *Gate) Close(wake, last func()) bool {
 	g.mu.Lock()
-	old := g.state.Or(gateClosed)
-	if old&gateClosed != 0 {
+	if g.Closed() {
 		g.mu.Unlock()
 		return false
 	}
+	g.notice.Or(gateClosed)
+	fence()
 	for _, turn := range g.queue {
 		turn <- ErrGateClosed
 	}
 	g.queue = nil
-	if old&gateHeld == 0 {
+	g.last, g.done = last, make(chan struct{})
+	if g.held.CompareAndSwap(0, 1) {
+		g.finish()
 		g.mu.Unlock()
-		last()
 		return true
 	}
-	g.last, g.done = last, make(chan struct{})
-	done := g.done
+	blocked := g.blocked.Load()
 	g.mu.Unlock()
 	wake()
-	if old&gateBlocked != 0 {
-		<-done
+	if blocked {
+		<-g.done
 	}
 	return true
 }

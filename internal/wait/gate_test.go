@@ -3,6 +3,7 @@ package wait
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -73,6 +74,7 @@ func TestGateQueueIsServedInOrder(t *testing.T) {
 // queued waits until n goroutines are in the queue.
 func queued(g *Gate, n int) {
 	for {
+		runtime.Gosched()
 		g.mu.Lock()
 		have := len(g.queue)
 		g.mu.Unlock()

@@ -50,9 +50,12 @@ func NewSpinner(m Mode) *Spinner {
 }
 
 // Spin polls c for as long as it is likely to pay and reports whether c became
-// ready.
+// ready. In mode Always it returns false now and then, to be called again.
 func (s *Spinner) Spin(c Cond) bool {
-	if s.mode == Never || !s.worthwhile() {
+	switch {
+	case s.mode == Always:
+		return s.always(c)
+	case s.mode == Never || !s.worthwhile():
 		return c.Ready()
 	}
 	// The first step comes before the first look at the clock: it catches
@@ -86,7 +89,7 @@ func (s *Spinner) timed(c Cond) bool {
 	}
 }
 
-// always polls c for some 64 µs, in mode Always.
+// always polls c for some 64 µs.
 func (s *Spinner) always(c Cond) bool {
 	for range checkEvery {
 		if s.poll(c) >= 0 {
