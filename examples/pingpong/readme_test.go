@@ -1,0 +1,57 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// blocks are the README's code blocks of a language.
+func blocks(t *testing.T, lang string) []string {
+	t.Helper()
+	page, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fence := regexp.MustCompile("(?ms)^```" + lang + "\n(.*?)^```$")
+	var all []string
+	for _, m := range fence.FindAllSubmatch(page, -1) {
+		all = append(all, string(m[1]))
+	}
+	if len(all) == 0 {
+		t.Fatalf("README.md: no block of %s", lang)
+	}
+	return all
+}
+
+func TestREADMEHoldsThisProgram(t *testing.T) {
+	program, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range blocks(t, "go") {
+		if !strings.Contains("\n"+string(program), "\n"+code) {
+			t.Errorf("not in main.go as it is:\n%s", code)
+		}
+	}
+	shown := blocks(t, "go")[0]
+	for _, process := range []string{"func parent(", "func child("} {
+		if !strings.Contains(shown, process) {
+			t.Errorf("the example lacks %s...)", process)
+		}
+	}
+}
+
+func TestREADMEBeginsWithTheTwoCommands(t *testing.T) {
+	got := strings.Split(strings.TrimSpace(blocks(t, "sh")[0]), "\n")
+	for i, line := range got {
+		line, _, _ = strings.Cut(line, "#")
+		got[i] = strings.TrimSpace(line)
+	}
+	want := []string{"go run ./bench", "go test ./..."}
+	if !slices.Equal(got, want) {
+		t.Errorf("the first commands are %q, want %q", got, want)
+	}
+}
