@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/sluice-ipc/sluice/internal/cpu"
 	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/race"
@@ -74,10 +75,6 @@ func (rd *Reader) Peek(ctx context.Context) (b []byte, err error) {
 	}
 	if rd.r.opts.Guard {
 		defer rd.recoverFault(&err, armFaults())
-	}
-	if b = rd.quick(); b != nil {
-		rd.loaned = true
-		return b, nil
 	}
 	return rd.lend(rd.await(ctx, -1))
 }
@@ -189,6 +186,9 @@ func (rd *Reader) await(ctx context.Context, max int) ([]byte, error) {
 // of more than max bytes (no limit when negative) and leaves that where it is.
 // It returns ErrEmpty and io.EOF as they are, not wrapped.
 func (rd *Reader) message(max int) ([]byte, error) {
+	if b := rd.quick(max); b != nil {
+		return b, nil
+	}
 	if rd.parts.ready {
 		return rd.whole(rd.parts.buf, max)
 	}
@@ -220,14 +220,14 @@ func (rd *Reader) whole(b []byte, max int) ([]byte, error) {
 	return b, nil
 }
 
-// quick is message for the common case: a message in one frame that is there,
-// and nothing else going on. Otherwise it returns nil.
-func (rd *Reader) quick() []byte {
+// quick is message for the common case: a message in one frame that is there
+// and small enough, and nothing else going on. Otherwise it returns nil.
+func (rd *Reader) quick(max int) []byte {
 	r, p := rd.r, rd.next
 	h := r.words.At(p).Load() //sync:frame acquire: payload and following headers are visible
 	n := h & lengthMask
 	at := p & uint64(len(r.bytes)-1)
-	if h != header(p, kindWhole, int(n)) || n > uint64(r.limit) ||
+	if h != header(p, kindWhole, int(n)) || n > uint64(min(uint(max), uint(r.limit))) ||
 		at+headerSize+n > uint64(len(r.bytes)) ||
 		rd.err != nil || rd.parts.active || rd.parts.ready {
 		return nil
@@ -294,7 +294,7 @@ func (rd *Reader) advance() {
 
 // waitData waits until there is something at next, or never will be.
 func (rd *Reader) waitData(ctx context.Context) (err error) {
-	if !rd.spin.Spin((*dataCond)(rd)) {
+	if n := rd.spin.First(); !rd.glance(n) && !rd.spin.Rest((*dataCond)(rd), n) {
 		if rd.gate.Block() {
 			err = rd.r.data.Sleep(ctx, (*dataCond)(rd), rd.spin)
 		}
@@ -309,13 +309,27 @@ func (rd *Reader) waitData(ctx context.Context) (err error) {
 	return nil
 }
 
+// glance polls n times for a frame at next.
+func (rd *Reader) glance(n int) bool {
+	word := rd.r.words.At(rd.next)
+	// A message of 64 bytes reaches into the next line. Looking at both lets
+	// the processor fetch them together once the writer has changed them.
+	behind := rd.r.words.At(rd.next + mem.CacheLine)
+	for i := range n {
+		behind.Load()
+		if word.Load() != 0 {
+			rd.spin.Won(i)
+			return true
+		}
+		cpu.Pause(1)
+	}
+	return false
+}
+
 // dataCond is a Reader as the condition that there is something to see.
 type dataCond Reader
 
 func (c *dataCond) Ready() bool {
 	rd := (*Reader)(c)
-	// A message of 64 bytes reaches into the next line. Looking at both lets
-	// the processor fetch them together once the writer has changed them.
-	rd.r.words.At(rd.next + mem.CacheLine).Load()
 	return rd.r.words.At(rd.next).Load() != 0 || rd.departed() || rd.gate.Closed()
 }

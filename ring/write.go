@@ -31,13 +31,15 @@ func (w *Writer) write(ctx context.Context, msg []byte) error {
 	if len(msg) > w.r.MaxFrame() {
 		return w.writePieces(ctx, msg)
 	}
-	b, err := w.await(ctx, len(msg), kindWhole)
-	if err != nil {
-		return err
+	b := w.quick(len(msg))
+	if b == nil {
+		var err error
+		if b, err = w.await(ctx, len(msg), kindWhole); err != nil {
+			return err
+		}
 	}
 	mem.Copy(b, msg)
-	w.stage(len(msg))
-	w.publish()
+	w.send(len(msg))
 	return nil
 }
 

@@ -116,8 +116,7 @@ func (w *Writer) Commit(n int) (err error) {
 	if w.r.opts.Guard {
 		defer w.recoverFault(&err, armFaults())
 	}
-	w.stage(n)
-	w.publish()
+	w.send(n)
 	w.gate.Leave()
 	return nil
 }
@@ -258,6 +257,24 @@ func (w *Writer) stage(n int) {
 		w.put(w.pos, h)
 	}
 	w.pos, w.room = end, -1
+}
+
+// send stages and publishes the reserved frame.
+func (w *Writer) send(n int) {
+	if w.at != w.pub {
+		w.stage(n)
+		w.publish()
+		return
+	}
+	// A frame by itself, the common case.
+	end := w.at + frameLen(n)
+	hook.At("ring.stage.terminator")
+	w.put(end, 0)
+	race.Release(w.r.key)
+	hook.At("ring.publish")
+	w.r.publish(w.r.words.At(w.at), header(w.at, w.kind, n)) //sync:frame release: payload and terminator are the reader's
+	w.pub, w.pos, w.room = end, end, -1
+	w.r.data.WakeAll()
 }
 
 // put stores a header word that the reader cannot reach yet.

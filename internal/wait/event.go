@@ -126,6 +126,7 @@ func (e *Event) Sleep(ctx context.Context, c Cond, s *Spinner) error {
 // so that the peers are watched.
 func (e *Event) spin(ctx context.Context, c Cond, s *Spinner) error {
 	w := newWaiter(e, c)
+	w.awake = true
 	if e.host != nil {
 		e.host.Asleep(w)
 		defer e.host.Awake(w)

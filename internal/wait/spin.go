@@ -34,6 +34,7 @@ const (
 type Spinner struct {
 	mode   Mode
 	polls  int           // polls of the condition in one step of about 1 µs
+	pause  time.Duration // how long the pause after one takes
 	budget time.Duration // how long the next wait may spin
 	off    time.Time     // no spinning before this: the CPUs are oversubscribed
 	idle   int           // waits since the last probe, while budget is zero
@@ -42,7 +43,7 @@ type Spinner struct {
 // NewSpinner returns a spinner. On a single CPU an adaptive one never spins:
 // what it waits for cannot happen while it does.
 func NewSpinner(m Mode) *Spinner {
-	s := &Spinner{mode: m, polls: int(cpu.PerMicrosecond()), budget: firstBudget}
+	s := &Spinner{mode: m, polls: int(cpu.PerMicrosecond()), pause: cpu.PauseTime(), budget: firstBudget}
 	if m == Adaptive && cpu.Count() == 1 {
 		s.mode = Never
 	}
@@ -52,17 +53,38 @@ func NewSpinner(m Mode) *Spinner {
 // Spin polls c for as long as it is likely to pay and reports whether c became
 // ready. In mode Always it returns false now and then, to be called again.
 func (s *Spinner) Spin(c Cond) bool {
+	n := s.First()
+	for i := range n {
+		if c.Ready() {
+			s.Won(i)
+			return true
+		}
+		cpu.Pause(1)
+	}
+	return s.Rest(c, n)
+}
+
+// First begins a wait: it returns how often the caller shall poll what it waits
+// for by its own means, with a pause after each. That takes about a microsecond
+// and catches the answer of a peer that is running. It is 0 when spinning would
+// not pay. Won or Rest must follow.
+func (s *Spinner) First() int {
+	if s.mode == Never || s.mode == Adaptive && !s.worthwhile() {
+		return 0
+	}
+	return s.polls
+}
+
+// Won says that the i-th of the caller's polls was the last one needed.
+func (s *Spinner) Won(i int) { s.won(time.Duration(i) * s.pause) }
+
+// Rest spins on when the n polls of First have been in vain.
+func (s *Spinner) Rest(c Cond, n int) bool {
 	switch {
+	case n == 0:
+		return c.Ready()
 	case s.mode == Always:
 		return s.always(c)
-	case s.mode == Never || !s.worthwhile():
-		return c.Ready()
-	}
-	// The first step comes before the first look at the clock: it catches
-	// the answer of a peer that is running.
-	if n := s.poll(c); n >= 0 {
-		s.won(time.Duration(n) * cpu.PauseTime())
-		return true
 	}
 	return s.timed(c)
 }

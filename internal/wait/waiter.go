@@ -14,6 +14,7 @@ type waiter struct {
 	e         *Event
 	c         Cond
 	armed     bool          // the context can be cancelled
+	awake     bool          // it spins: there is nobody to wake
 	cancelled atomic.Uint32 // private futex word: 1 once the context is done
 }
 
@@ -27,7 +28,7 @@ func newWaiter(e *Event, c Cond) *waiter {
 
 // free gives w back. The caller has made sure that cancel cannot run any more.
 func (w *waiter) free() {
-	w.e, w.c, w.armed = nil, nil, false
+	w.e, w.c, w.armed, w.awake = nil, nil, false, false
 	w.cancelled.Store(0)
 	waiterPool.Put(w)
 }
@@ -59,7 +60,7 @@ func (w *waiter) cancel() {
 
 // Tick implements Sleeper.
 func (w *waiter) Tick() {
-	if w.c.Ready() {
+	if !w.awake && w.c.Ready() {
 		w.e.flush()
 	}
 }
