@@ -133,6 +133,9 @@ func TestMoveToAChild(t *testing.T) {
 		}
 	}
 	live("before the start")
+	if p := s.Participants(); len(p) != 2 || p[1].PID != 0 {
+		t.Errorf("on its way it is %+v", p)
+	}
 	c.Start()
 	live("after the start")
 	c.Expect("born")

@@ -114,11 +114,19 @@ func (h *header) check(name string, size int64) error {
 		return bad("incompatible features", hexOf(h.incompat), hexOf(incompatKnown))
 	case h.fileLen != uint64(size):
 		return bad("file length", size, h.fileLen)
-	case h.bootID != sys.BootID():
+	case h.otherBoot():
 		return bad(fieldBootID, hex.EncodeToString(h.bootID[:]),
 			"that of the running system")
 	}
 	return h.checkPlaces(name)
+}
+
+// otherBoot reports whether the segment is from before the machine was started
+// last, as far as the creator and we could find out which start that was.
+func (h *header) otherBoot() bool {
+	var unknown [16]byte
+	now := sys.BootID()
+	return h.bootID != now && h.bootID != unknown && now != unknown
 }
 
 // checkPlaces checks the offsets, each against bounds that were checked

@@ -15,10 +15,9 @@ import (
 // patience bounds how long processes that race for a name, or hold a lock for
 // a moment, can make each other start over. A machine that is so busy that few
 // attempts fit in is given those few.
-const (
-	patience    = 2 * time.Second
-	minAttempts = 50
-)
+var patience = 2 * time.Second // shorter in some tests
+
+const minAttempts = 50
 
 // until repeats f while it returns errAgain, and gives up with ErrBusy.
 func until(f func() error) error {
