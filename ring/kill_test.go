@@ -7,7 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/sluice-ipc/sluice/internal/cpu"
@@ -24,8 +28,6 @@ func init() {
 	roles["kill-readpieces"] = killReadPieces
 	roles["kill-writer"] = killTakeWriter
 	roles["kill-reader"] = killTakeReader
-	roles["die-writing"] = dieWriting
-	roles["die-reading"] = dieReading
 }
 
 var serial atomic.Int64
@@ -128,10 +130,10 @@ func TestKillEveryInstruction(t *testing.T) {
 		atLeast(t, 50, shmtest.EveryPoint(t, "read in pieces", killedReader("kill-readpieces", 1, 1)))
 	})
 	t.Run("succeeding writer", func(t *testing.T) {
-		atLeast(t, 50, shmtest.EveryPoint(t, "takeover by a writer", killedSuccessor("die-writing", "kill-writer")))
+		atLeast(t, 50, shmtest.EveryPoint(t, "takeover by a writer", killedSuccessor("kill-writer")))
 	})
 	t.Run("succeeding reader", func(t *testing.T) {
-		atLeast(t, 50, shmtest.EveryPoint(t, "takeover by a reader", killedSuccessor("die-reading", "kill-reader")))
+		atLeast(t, 50, shmtest.EveryPoint(t, "takeover by a reader", killedSuccessor("kill-reader")))
 	})
 }
 
@@ -272,26 +274,43 @@ func killedReader(role string, last, group int) func(testing.TB, *shmtest.Point)
 	}
 }
 
-// dieWriting dies with two messages sent and one half written.
-func dieWriting(args []string) int {
-	w := must(openRing(args[0]).Writer())
-	w.Write(bg, payload(0, 100))
-	w.Write(bg, payload(1, 100))
-	copy(must(w.Reserve(bg, 50)), "half")
-	shmtest.Say("ready")
-	shmtest.Hear()
-	return 0
+// bereft opens the ring and, once use has done something with it, loses the lock
+// that proves its participant alive, as the kernel drops it with a process. It
+// takes the place of a process that dies, of which there would be thousands.
+func bereft(name string, use func(r *ring.Ring)) {
+	openRing(name).Close() // what the runtime opens, it opens now
+	before := shmtest.FDs()
+	use(openRing(name))
+	null := must(syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0))
+	lost := 0
+	for _, fd := range shmtest.FDs() {
+		if n := descriptor(fd); !slices.Contains(before, fd) && n != null {
+			lost++
+			if err := syscall.Dup3(null, n, syscall.O_CLOEXEC); err != nil {
+				panic(err)
+			}
+		}
+	}
+	if lost != 1 {
+		panic(fmt.Sprintf("%d descriptors for one attachment", lost))
+	}
 }
 
-func dieReading(args []string) int {
-	rd := must(openRing(args[0]).Reader())
-	must(rd.Peek(bg))
-	shmtest.Say("ready")
-	shmtest.Hear()
-	return 0
+// descriptor returns the number in a line of shmtest.FDs.
+func descriptor(fd string) int {
+	n, _, _ := strings.Cut(fd, " ")
+	return must(strconv.Atoi(n))
 }
 
+// killTakeWriter follows one that died with two messages sent and one half
+// written.
 func killTakeWriter(args []string) int {
+	bereft(args[0], func(r *ring.Ring) {
+		w := must(r.Writer())
+		w.Write(bg, payload(0, 100))
+		w.Write(bg, payload(1, 100))
+		copy(must(w.Reserve(bg, 50)), "half")
+	})
 	r := openRing(args[0])
 	cpu.PauseTime() // measured once, and not a part of the takeover
 	shmtest.Trace(func() { must(r.Writer()) })
@@ -299,7 +318,9 @@ func killTakeWriter(args []string) int {
 	return 0
 }
 
+// killTakeReader follows one that died with a message on loan.
 func killTakeReader(args []string) int {
+	bereft(args[0], func(r *ring.Ring) { must(must(r.Reader()).Peek(bg)) })
 	r := openRing(args[0])
 	cpu.PauseTime() // measured once, and not a part of the takeover
 	shmtest.Trace(func() { must(r.Reader()) })
@@ -309,10 +330,10 @@ func killTakeReader(args []string) int {
 
 // killedSuccessor is the body for a child that takes over from a dead one and
 // dies of it. A third one then takes over from both.
-func killedSuccessor(first, second string) func(testing.TB, *shmtest.Point) {
+func killedSuccessor(role string) func(testing.TB, *shmtest.Point) {
 	return func(t testing.TB, p *shmtest.Point) {
 		r, name := newRing(t, &ring.Options{KeepOpen: true})
-		reading := first == "die-reading"
+		reading := role == "kill-reader"
 		var w *ring.Writer
 		var rd *ring.Reader
 		if reading {
@@ -322,10 +343,7 @@ func killedSuccessor(first, second string) func(testing.TB, *shmtest.Point) {
 		} else {
 			rd = must(r.Reader())
 		}
-		dead := shmtest.Start(t, first, name)
-		dead.Expect("ready")
-		dead.Kill()
-		p.Kill(shmtest.Command(t, second, name))
+		p.Kill(shmtest.Command(t, role, name))
 		if reading {
 			rd = must(r.Reader())
 		} else {
