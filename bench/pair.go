@@ -74,11 +74,14 @@ func (p *pair) start(side int, at place) (*process, error) {
 		r.Files = len(p.share.files[side])
 		files = append(files, p.share.files[side]...)
 	}
-	procs := 1
+	procs, pinned := 1, p.impl.pinned(p.spec)
+	if !pinned && at.two() {
+		procs = 2
+	}
 	if at.cpus != nil {
-		r.CPU, r.Stay = at.cpus[side], []int{at.cpus[side]}
-		if !p.impl.pinned(p.spec) {
-			r.Stay, procs = at.cpus, len(at.cpus)
+		r.CPU, r.Stay = at.cpus[side], at.cpus
+		if pinned {
+			r.Stay = at.cpus[side : side+1]
 		}
 	}
 	return startProcess(r, files, handle, procs)

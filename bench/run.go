@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/sluice-ipc/sluice/internal/sys"
@@ -46,10 +47,15 @@ func choosePlace(asked []int) place {
 	return place{cpus: cpus, canary: sys.Supported}
 }
 
-// possible reports whether the machine can do this measurement: two processes
-// that poll on one CPU would measure the scheduler's time slice.
+// two reports whether there is a CPU for each process.
+func (at place) two() bool {
+	return at.cpus != nil || !sys.Supported && runtime.NumCPU() > 1
+}
+
+// possible reports whether the machine can do this measurement: two that poll
+// on one CPU would measure the scheduler's time slice.
 func (at place) possible(s spec) bool {
-	return s.Wait != waitSpin || at.cpus != nil || !sys.Supported || implNamed(s.Impl).solo
+	return s.Wait != waitSpin || at.two() || s.Impl == memcpyImpl.name
 }
 
 // A runner works through the measurements and collects the samples.
