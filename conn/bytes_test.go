@@ -222,6 +222,27 @@ func TestPoll(t *testing.T) {
 	expect(t, b, "hello")
 }
 
+// P27: a message that is being written is not there yet. (Python says yes from
+// the first byte on.)
+func TestPollSeesWholeMessages(t *testing.T) {
+	a, b := newPipe(t, small)
+	buf, err := a.Reserve(bg, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(buf, "half of it")
+	if ready, err := b.TryPoll(); ready || err != nil {
+		t.Errorf("TryPoll of a message that is not committed = %v, %v", ready, err)
+	}
+	if err := a.Commit(4); err != nil {
+		t.Fatal(err)
+	}
+	if ready, err := b.TryPoll(); !ready || err != nil {
+		t.Errorf("TryPoll = %v, %v", ready, err)
+	}
+	expect(t, b, "half")
+}
+
 // P35, P36: the ring has a size, after which a Try call is refused at once and
 // a blocking one waits until its context ends.
 func TestFull(t *testing.T) {

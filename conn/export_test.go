@@ -19,3 +19,6 @@ func Examine(b []byte) error {
 
 // Memory is the data area of the pipe, as this end has it mapped.
 func Memory(c *Conn) []byte { return c.sender.e.seg.Data() }
+
+// Checksum is what the header's checksum must be.
+func Checksum(b []byte) uint32 { return checksum(b) }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"testing"
 
 	"github.com/sluice-ipc/sluice/conn"
@@ -18,7 +19,13 @@ import (
 // roles are what children of this package do; files add theirs.
 var roles = map[string]shmtest.Role{}
 
-func TestMain(m *testing.M) { shmtest.Main(m, roles) }
+func TestMain(m *testing.M) {
+	if os.Getenv("EXAMPLE_CHILD") != "" {
+		exampleChild()
+		return
+	}
+	shmtest.Main(m, roles)
+}
 
 var bg = context.Background()
 

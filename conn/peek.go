@@ -82,6 +82,9 @@ func (r *receiver) Release() error {
 // case when there is a message, and also when there will never be one: the
 // receive then returns io.EOF. When the context's deadline passes first Poll
 // returns false and no error; when the context is cancelled, its error.
+//
+// A message that travels in pieces counts from its first piece on: the receive
+// waits for the rest.
 func (r *receiver) Poll(ctx context.Context) (bool, error) {
 	rd, err := r.reader()
 	if err != nil {

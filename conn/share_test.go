@@ -249,3 +249,25 @@ func TestMaxMessage(t *testing.T) {
 		c.Expect("sent")
 	}
 }
+
+// P39: lengths have 64 bits.
+func TestMessageOfMoreThan2GiB(t *testing.T) {
+	if os.Getenv("SLUICE_TEST_HUGE") == "" {
+		t.Skip("needs 8 GiB of memory: set SLUICE_TEST_HUGE=1")
+	}
+	const n = 1<<31 + 5
+	a, b := newPipe(t, &conn.Options{MaxMessage: n})
+	sent := make(chan error)
+	go func() {
+		msg := make([]byte, n)
+		msg[n-1] = 'x'
+		sent <- a.SendBytes(bg, msg)
+	}()
+	got, err := b.RecvBytes(bg)
+	if err != nil || len(got) != n || got[n-1] != 'x' {
+		t.Errorf("received %d bytes, %v", len(got), err)
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+}
