@@ -113,6 +113,15 @@ func TestPassToAChild(t *testing.T) {
 	}
 }
 
+// stillIn checks that nobody takes a participant for dead.
+func stillIn(t testing.TB, s *Segment, r *recorder, id ID, when string) {
+	t.Helper()
+	s.look(true)
+	if s.Gone(id) || len(r.dead) > 0 {
+		t.Fatalf("%s the moved end is gone; repaired %v", when, r.dead)
+	}
+}
+
 func TestMoveToAChild(t *testing.T) {
 	noLeaks(t)
 	r := &recorder{}
@@ -125,13 +134,7 @@ func TestMoveToAChild(t *testing.T) {
 	if err := e.Retain(); !errors.Is(err, ErrClosed) {
 		t.Errorf("the moved end is still usable: %v", err)
 	}
-	live := func(when string) {
-		t.Helper()
-		s.look(true)
-		if s.Gone(id) || len(r.dead) > 0 {
-			t.Fatalf("%s the moved end is gone; repaired %v", when, r.dead)
-		}
-	}
+	live := func(when string) { t.Helper(); stillIn(t, s, r, id, when) }
 	live("before the start")
 	if p := s.Participants(); len(p) != 2 || p[1].PID != 0 {
 		t.Errorf("on its way it is %+v", p)
@@ -240,6 +243,17 @@ func TestInheritedChecksWhatItGets(t *testing.T) {
 		_, err := e.attach(&Options{Kind: KindRaw})
 		return err
 	}
+	checkEntries(t, attach, s, other, plain)
+	if other.Err() != nil || len(other.Participants()) != 1 {
+		t.Errorf("the segment has suffered: %v, %+v", other.Err(), other.Participants())
+	}
+	if _, _, err := Inherited("x", nil); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Inherited of nothing: %v", err)
+	}
+}
+
+// checkEntries attaches with entries that are each wrong in one way.
+func checkEntries(t *testing.T, attach func(func(*entry)) error, s, other *Segment, plain *os.File) {
 	var f *FormatError
 	if err := attach(func(e *entry) { e.uuid = s.UUID() }); !errors.As(err, &f) || f.Field != "uuid" {
 		t.Errorf("another segment's descriptor: %v", err)
@@ -253,14 +267,13 @@ func TestInheritedChecksWhatItGets(t *testing.T) {
 	if err := attach(func(e *entry) { e.id = makeID(1, 1) }); !errors.Is(err, ErrLost) {
 		t.Errorf("a participant that has no lock: %v", err)
 	}
+	other.slots[2].word.Store(wordOf(Active, 5)) // somebody who is dead
+	if err := attach(func(e *entry) { e.id = makeID(2, 5) }); !errors.Is(err, ErrLost) {
+		t.Errorf("a participant whose lock is free: %v", err)
+	}
+	other.CheckPeers()
 	if err := attach(func(e *entry) { e.id = other.ID() }); !errors.Is(err, ErrBusy) {
 		t.Errorf("a participant that was not moved: %v", err)
-	}
-	if other.Err() != nil || len(other.Participants()) != 1 {
-		t.Errorf("the segment has suffered: %v, %+v", other.Err(), other.Participants())
-	}
-	if _, _, err := Inherited("x", nil); !errors.Is(err, ErrNotFound) {
-		t.Errorf("Inherited of nothing: %v", err)
 	}
 }
 

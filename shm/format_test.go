@@ -5,7 +5,6 @@ package shm
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -52,50 +51,55 @@ func cut(n int) func([]byte) []byte {
 	return func(b []byte) []byte { return b[:n] }
 }
 
+// badFiles are spoilt copies of a good segment, and the field that Open names.
+var badFiles = []struct {
+	name  string
+	spoil func([]byte) []byte
+	seal  bool // with a checksum that is right
+	o     *Options
+	field string
+}{
+	{name: "empty file", spoil: cut(0), field: "file length"},
+	{name: "half a header", spoil: cut(300), field: "file length"},
+	{name: "header only", spoil: cut(4096), field: "file length"},
+	{name: "truncated data", spoil: func(b []byte) []byte {
+		return b[:len(b)-4096]
+	}, field: "file length"},
+	{name: "more than there should be", spoil: func(b []byte) []byte {
+		return append(b, 0)
+	}, field: "file length"},
+	{name: "wrong magic", spoil: put32(0, 0x20202020), field: "magic"},
+	{name: "text mode damage", spoil: func(b []byte) []byte {
+		return append([]byte("SLUICE\n"), b[8:]...)
+	}, field: "magic"},
+	{name: "other byte order", spoil: put32(8, 0x04030201), seal: true, field: "byte order"},
+	{name: "next major version", spoil: put16(12, 2), seal: true, field: "major version"},
+	{name: "flipped crc", spoil: func(b []byte) []byte { b[0x1fc] ^= 1; return b }, field: "crc"},
+	{name: "flipped bit under the crc", spoil: func(b []byte) []byte { b[0x101] ^= 4; return b }, field: "crc"},
+	{name: "unknown header length", spoil: put32(0x10, 1024), seal: true, field: "header length"},
+	{name: "unknown incompatible feature", spoil: put32(0x18, 1<<31), seal: true, field: "incompatible features"},
+	{name: "another boot", spoil: put64(0x70, 1), seal: true, field: "boot id"},
+	{name: "file length that wraps", spoil: put64(0x30, ^uint64(0)), seal: true, field: "file length"},
+	{name: "no participants", spoil: put32(0x50, 0), seal: true, field: "participants"},
+	{name: "too many participants", spoil: put32(0x50, 1<<31), seal: true, field: "participants"},
+	{name: "table elsewhere", spoil: put64(0x48, 64), seal: true, field: "table offset"},
+	{name: "data over the table", spoil: put64(0x38, 0x1000), seal: true, field: "data offset"},
+	{name: "data unaligned", spoil: put64(0x38, 0x2008), seal: true, field: "data offset"},
+	{name: "data beyond the file", spoil: put64(0x38, 1<<62), seal: true, field: "data offset"},
+	{name: "data longer than the file", spoil: put64(0x40, 1<<20), seal: true, field: "data length"},
+	{name: "data length that wraps", spoil: put64(0x40, ^uint64(0)), seal: true, field: "data length"},
+	{name: "no data", spoil: put64(0x40, 0), seal: true, field: "data length"},
+	{name: "another kind", o: &Options{Kind: KindRing}, field: "kind"},
+	{name: "another version of the kind", o: &Options{Kind: KindQueue, Version: 4}, field: "version of kind queue"},
+	{name: "another element type", o: &Options{Fingerprint: 0xf00d, ElemType: "pkg.U"}, field: "element type"},
+	{name: "an element type where there is none", spoil: put64(0x28, 0), seal: true,
+		o: &Options{Fingerprint: 0xfeed}, field: "element type"},
+}
+
 func TestOpenRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	noLeaks(t)
 	good := image(t)
-	for _, tt := range []struct {
-		name  string
-		spoil func([]byte) []byte
-		seal  bool // with a checksum that is right
-		o     *Options
-		field string
-	}{
-		{name: "empty file", spoil: cut(0), field: "file length"},
-		{name: "half a header", spoil: cut(300), field: "file length"},
-		{name: "header only", spoil: cut(4096), field: "file length"},
-		{name: "truncated data", spoil: cut(len(good) - 4096), field: "file length"},
-		{name: "more than there should be", spoil: func(b []byte) []byte {
-			return append(b, 0)
-		}, field: "file length"},
-		{name: "wrong magic", spoil: put32(0, 0x20202020), field: "magic"},
-		{name: "text mode damage", spoil: func(b []byte) []byte {
-			return append([]byte("SLUICE\n"), b[8:]...)
-		}, field: "magic"},
-		{name: "other byte order", spoil: put32(8, 0x04030201), seal: true, field: "byte order"},
-		{name: "next major version", spoil: put16(12, 2), seal: true, field: "major version"},
-		{name: "flipped crc", spoil: func(b []byte) []byte { b[0x1fc] ^= 1; return b }, field: "crc"},
-		{name: "flipped bit under the crc", spoil: func(b []byte) []byte { b[0x101] ^= 4; return b }, field: "crc"},
-		{name: "unknown header length", spoil: put32(0x10, 1024), seal: true, field: "header length"},
-		{name: "unknown incompatible feature", spoil: put32(0x18, 1<<31), seal: true, field: "incompatible features"},
-		{name: "another boot", spoil: put64(0x70, 1), seal: true, field: "boot id"},
-		{name: "file length that wraps", spoil: put64(0x30, ^uint64(0)), seal: true, field: "file length"},
-		{name: "no participants", spoil: put32(0x50, 0), seal: true, field: "participants"},
-		{name: "too many participants", spoil: put32(0x50, 1<<31), seal: true, field: "participants"},
-		{name: "table elsewhere", spoil: put64(0x48, 64), seal: true, field: "table offset"},
-		{name: "data over the table", spoil: put64(0x38, 0x1000), seal: true, field: "data offset"},
-		{name: "data unaligned", spoil: put64(0x38, 0x2008), seal: true, field: "data offset"},
-		{name: "data beyond the file", spoil: put64(0x38, 1<<62), seal: true, field: "data offset"},
-		{name: "data longer than the file", spoil: put64(0x40, 1<<20), seal: true, field: "data length"},
-		{name: "data length that wraps", spoil: put64(0x40, ^uint64(0)), seal: true, field: "data length"},
-		{name: "no data", spoil: put64(0x40, 0), seal: true, field: "data length"},
-		{name: "another kind", o: &Options{Kind: KindRing}, field: "kind"},
-		{name: "another version of the kind", o: &Options{Kind: KindQueue, Version: 4}, field: "version of kind queue"},
-		{name: "another element type", o: &Options{Fingerprint: 0xf00d, ElemType: "pkg.U"}, field: "element type"},
-		{name: "an element type where there is none", spoil: put64(0x28, 0), seal: true,
-			o: &Options{Fingerprint: 0xfeed}, field: "element type"},
-	} {
+	for _, tt := range badFiles {
 		t.Run(tt.name, func(t *testing.T) {
 			b := append([]byte(nil), good...)
 			if tt.spoil != nil {
@@ -226,73 +230,4 @@ func TestFromFileOfOtherThings(t *testing.T) {
 		}
 	}
 	dir.Close()
-}
-
-// hostile is what a fuzzer does to a segment that a process is in or enters.
-func hostile(path string) error {
-	s, err := Open(path, &Options{Attach: func(s *Segment) (Repairer, error) {
-		return forgiving{}, nil
-	}})
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	s.CheckPeers()
-	for _, p := range s.Participants() {
-		_ = p.Label + p.State.String() + p.ID.String()
-		s.Gone(p.ID)
-	}
-	for _, id := range []ID{0, 1, ^ID(0), makeID(511, 1), makeID(3, 0)} {
-		s.Gone(id)
-	}
-	if d := s.Data(); len(d) > 0 {
-		d[0], d[len(d)-1] = 1, 1
-	}
-	s.Asleep(countTicks{})
-	s.look(true)
-	s.Awake(countTicks{})
-	return nil
-}
-
-type forgiving struct{}
-
-func (forgiving) Repair(ID) bool { return true }
-
-// Any bytes as a segment: an error, or it works. The checksum is made right in
-// every other run, else nothing would be seen behind it.
-func FuzzAnyBytesAsASegment(f *testing.F) {
-	good := image(f)
-	f.Add(good, 0, []byte{}, false)
-	f.Add(good[:headerLen], 0x50, []byte{255, 255, 255, 255}, true)
-	f.Add(good, 0x38, []byte{0, 0, 0, 0, 0, 0, 0, 0xff}, true)
-	f.Add(good, tableOff, []byte{1, 0, 0, 0, 9, 0, 0, 0}, false)
-	f.Add(good, tableOff, []byte{2, 0, 0, 0, 9, 0, 0, 0}, false)
-	f.Add(good, tableOff, []byte{77, 1, 2, 3, 0, 0, 0, 0, 1, 0, 0, 0}, false)
-	f.Add(good, controlOff, []byte{1}, false)
-	f.Add(good[:len(good)-1], 0, []byte{}, true)
-	path := filepath.Join(f.TempDir(), "seg")
-	f.Fuzz(func(t *testing.T, b []byte, at int, over []byte, seal bool) {
-		b = append([]byte(nil), b...)
-		if at >= 0 && at < len(b) {
-			copy(b[at:], over)
-		}
-		if seal {
-			reseal(b)
-		}
-		path := fmt.Sprintf("%s-%d", path, os.Getpid())
-		defer os.Remove(path)
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		err := hostile(path)
-		if s, err := OpenOrCreate(path, &Options{Size: 1}); err == nil {
-			s.Close()
-		}
-		if s, err := Create(path, &Options{Size: 1}); err == nil {
-			s.Close()
-		}
-		if err != nil && strings.Contains(err.Error(), "busy") {
-			t.Errorf("%v", err)
-		}
-	})
 }

@@ -189,3 +189,25 @@ func TestStoppedAtEachStep(t *testing.T) {
 		}
 	})
 }
+
+// A joiner saw a free slot and was stopped. When it goes on, somebody else has
+// had that slot and died in it, unrepaired: the slot is not free any more.
+func TestSlotChangesUnderAJoiner(t *testing.T) {
+	noLeaks(t)
+	name := testName(t)
+	s := closing(t, must(Create(name, &Options{Size: 1, Kind: KindQueue}))(t))
+	c := shmtest.Command(t, "member", name)
+	c.Cmd.Env = append(c.Cmd.Env, "SLUICE_HOOK=shm.join.lock:1:stop")
+	c.Start()
+	c.AwaitStop()
+	other, dead := startMember(t, s)
+	other.Kill()
+	if !s.Gone(dead) || !isState(s.word(dead), Dead) {
+		t.Fatalf("the slot's word is %#x, want dead", s.word(dead))
+	}
+	c.Cont()
+	if id := hearID(t, c); id.Slot() == dead.Slot() {
+		t.Errorf("the joiner is %v, in the slot of the dead %v", id, dead)
+	}
+	c.Exit()
+}

@@ -90,35 +90,7 @@ func TestRaceForAName(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for round := range rounds {
-		victim, place, shot := rng.IntN(2*n), rng.IntN(18), -1
-		for i := range racers {
-			if racers[i] == nil {
-				racers[i] = shmtest.Start(t, "racer", name)
-			}
-		}
-		for i, c := range racers {
-			die := -1
-			if i == victim && place < 12 {
-				die = place
-			}
-			c.Send("%d %d %d", rng.Uint64(), round%2, die)
-		}
-		if victim < n && place >= 12 {
-			shot = victim
-			for range rng.IntN(200_000) { // some time, no matter how long
-			}
-			l.count["shot"]++
-			syscall.Kill(racers[victim].Pid(), syscall.SIGKILL)
-		}
-		for i, c := range racers {
-			// Who was shot may have come to rest before.
-			if !l.hear(t, c) || i == shot && !l.hear(t, c) {
-				c.Wait()
-				racers[i] = nil
-				l.count["died"]++
-			}
-		}
-		l.check(t)
+		l.round(t, rng, racers, name, round%2 == 1)
 	}
 	for _, c := range racers {
 		if c != nil {
@@ -131,6 +103,40 @@ func TestRaceForAName(t *testing.T) {
 			t.Errorf("the race was not one: nothing was %s", what)
 		}
 	}
+}
+
+// round lets all racers act once.
+func (l *ledger) round(t *testing.T, rng *rand.Rand, racers []*shmtest.Child, name string, remove bool) {
+	n := len(racers)
+	victim, place, shot := rng.IntN(2*n), rng.IntN(18), -1
+	for i := range racers {
+		if racers[i] == nil {
+			racers[i] = shmtest.Start(t, "racer", name)
+		}
+	}
+	for i, c := range racers {
+		die := -1
+		if i == victim && place < 12 {
+			die = place
+		}
+		c.Send("%d %t %d", rng.Uint64(), remove, die)
+	}
+	if victim < n && place >= 12 {
+		shot = victim
+		for range rng.IntN(200_000) { // some time, no matter how long
+		}
+		l.count["shot"]++
+		syscall.Kill(racers[victim].Pid(), syscall.SIGKILL)
+	}
+	for i, c := range racers {
+		// Who was shot may have come to rest before.
+		if !l.hear(t, c) || i == shot && !l.hear(t, c) {
+			c.Wait()
+			racers[i] = nil
+			l.count["died"]++
+		}
+	}
+	l.check(t)
 }
 
 // hear notes what a racer has to say of a round, false if it died.
@@ -170,13 +176,13 @@ func racer(args []string) int {
 			return 0
 		}
 		var seed uint64
-		var remove int
+		var remove bool
 		if _, err := fmt.Sscan(line, &seed, &remove, &r.die); err != nil {
 			return complain("%q: %v", line, err)
 		}
 		r.rng = rand.New(rand.NewPCG(seed, 1))
 		for range 6 {
-			r.act(remove == 1)
+			r.act(remove)
 		}
 		shmtest.Say("rest")
 	}
@@ -212,6 +218,12 @@ func (r *racerState) act(remove bool) {
 		}
 		return
 	}
+	r.enter(k, remove)
+	r.verify()
+}
+
+// enter tries to become a participant in one of three ways.
+func (r *racerState) enter(k int, remove bool) {
 	o := &Options{Size: 4096, MaxParticipants: 8,
 		Init:   func([]byte) error { r.chance(); return nil },
 		Attach: func(*Segment) (Repairer, error) { r.chance(); return nil, nil }}
@@ -238,7 +250,6 @@ func (r *racerState) act(remove bool) {
 	default:
 		shmtest.Say("failed %v", err)
 	}
-	r.verify()
 }
 
 // verify says whether the name still leads to what we hold.

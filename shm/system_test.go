@@ -4,6 +4,7 @@ package shm
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -81,41 +82,14 @@ func starved(args []string) int {
 	base := len(shmtest.FDs())
 	failed, worked := 0, 0
 	for k := range 24 {
-		lim := syscall.Rlimit{Cur: uint64(k), Max: 1000}
-		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
-			return complain("%v", err)
+		ok, err := starve(k, args)
+		if err == nil {
+			err = nothingOpen(base)
 		}
-		var errs []error
-		for _, f := range []func() (*Segment, error){
-			func() (*Segment, error) { return Create(args[1], &Options{Size: 1}) },
-			func() (*Segment, error) { return OpenOrCreate(args[1], &Options{Size: 1}) },
-			func() (*Segment, error) { return Open(args[0], nil) },
-			func() (*Segment, error) { return Anonymous("x", &Options{Size: 1}) },
-		} {
-			s, err := f()
-			if err == nil {
-				s.look(true)
-				err = errors.Join(s.Err(), s.Close())
-			} else if !errors.Is(err, syscall.EMFILE) {
-				return complain("with %d descriptors: %v, want EMFILE", k, err)
-			}
-			errs = append(errs, err)
+		if err != nil {
+			return complain("with %d descriptors: %v", k, err)
 		}
-		lim.Cur = lim.Max
-		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lim)
-		// A watcher closes its pidfd a moment later.
-		for end := time.Now().Add(shmtest.Watchdog()); len(shmtest.FDs()) > base; runtime.Gosched() {
-			if time.Now().After(end) {
-				break
-			}
-		}
-		if n := len(shmtest.FDs()); n != base {
-			return complain("with %d descriptors: %d are open, want %d: %q", k, n, base, shmtest.FDs())
-		}
-		if n := len(shmtest.Mappings()); n != 0 {
-			return complain("with %d descriptors: mappings %q", k, shmtest.Mappings())
-		}
-		if errors.Join(errs...) != nil {
+		if !ok {
 			failed, worked = failed+1, 0
 		} else {
 			worked++
@@ -125,6 +99,56 @@ func starved(args []string) int {
 		return complain("%d degrees of starvation, %d without", failed, worked)
 	}
 	return 0
+}
+
+// starve tries everything with descriptors below k only, and reports whether
+// all of it worked.
+func starve(k int, args []string) (ok bool, err error) {
+	lim := syscall.Rlimit{Cur: uint64(k), Max: 1000}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
+		return false, err
+	}
+	defer func() {
+		lim.Cur = lim.Max
+		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &lim)
+	}()
+	ok = true
+	for _, f := range []func() (*Segment, error){
+		func() (*Segment, error) { return Create(args[1], &Options{Size: 1}) },
+		func() (*Segment, error) { return OpenOrCreate(args[1], &Options{Size: 1}) },
+		func() (*Segment, error) { return Open(args[0], nil) },
+		func() (*Segment, error) { return Anonymous("x", &Options{Size: 1}) },
+	} {
+		s, err := f()
+		if err == nil {
+			s.look(true)
+			if err := errors.Join(s.Err(), s.Close()); err != nil {
+				return false, err
+			}
+			continue
+		}
+		ok = false
+		if !errors.Is(err, syscall.EMFILE) {
+			return false, fmt.Errorf("%w, want EMFILE", err)
+		}
+	}
+	return ok, nil
+}
+
+// nothingOpen waits until no more than base descriptors are open: a watcher
+// closes its pidfd a moment after the segment.
+func nothingOpen(base int) error {
+	end := time.Now().Add(shmtest.Watchdog())
+	for len(shmtest.FDs()) > base && time.Now().Before(end) {
+		runtime.Gosched()
+	}
+	if fds := shmtest.FDs(); len(fds) != base {
+		return fmt.Errorf("%d are open, want %d: %q", len(fds), base, fds)
+	}
+	if maps := shmtest.Mappings(); len(maps) != 0 {
+		return fmt.Errorf("mappings %q", maps)
+	}
+	return nil
 }
 
 func TestOutOfDescriptors(t *testing.T) {

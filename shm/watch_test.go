@@ -3,6 +3,7 @@
 package shm
 
 import (
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -145,6 +146,7 @@ func TestAfterCloseNobodyIsIn(t *testing.T) {
 	s := closing(t, must(Create(testName(t), &Options{Size: 1}))(t))
 	for range 200 {
 		o := must(Open(s.Name(), nil))(t)
+		var looks atomic.Int64
 		stop, done := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(done)
@@ -154,9 +156,11 @@ func TestAfterCloseNobodyIsIn(t *testing.T) {
 					return
 				default:
 					o.look(false)
+					looks.Add(1)
 				}
 			}
 		}()
+		shmtest.Eventually(t, func() bool { return looks.Load() > 3 }, "it is looked at")
 		id := o.ID()
 		o.Close()
 		if !s.Gone(id) {
