@@ -65,7 +65,7 @@ type end struct {
 	phase atomic.Int32 // changed with mu held
 	seen  atomic.Int64 // when a Try call looked at the peers last
 
-	mu      sync.Mutex // serialises Close, Handover and Peer
+	mu      sync.Mutex // held in Close, in Handover, and to look at the peers
 	cleanup runtime.Cleanup
 }
 
@@ -182,9 +182,14 @@ const lookTime = 50 * time.Millisecond
 // is worth trying once more.
 func (e *end) look() bool {
 	now, last := sys.Monotonic(), e.seen.Load()
-	if now-last < int64(lookTime) || !e.seen.CompareAndSwap(last, now) {
+	if now-last < int64(lookTime) || !e.mu.TryLock() {
 		return false
 	}
+	defer e.mu.Unlock()
+	if e.gone() {
+		return false // the segment is not ours any more
+	}
+	e.seen.Store(now)
 	e.seg.CheckPeers()
 	return true
 }

@@ -225,10 +225,22 @@ func TestPassOfBusyEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	send(t, b, "closed, and on loan")
+	if _, err := a.Peek(bg); err != nil {
+		t.Fatal(err)
+	}
+	_, err := a.Handover()
+	is(t, "peeked", err, conn.ErrBusy)
+	send(t, b, "next")
+	if err := a.Release(); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, a, "next")
+
 	got := make(chan error)
 	go func() { _, err := a.RecvBytes(bg); got <- err }()
 	inside(t, receiving(a))
-	_, err := a.Handover()
+	_, err = a.Handover()
 	is(t, "receiving", err, conn.ErrBusy)
 	send(t, a, "still here")
 	expect(t, b, "still here")
@@ -238,6 +250,30 @@ func TestPassOfBusyEnd(t *testing.T) {
 	}
 	a.Close()
 	expectEOF(t, b)
+}
+
+// So does one of which a direction was closed with memory on loan: the other
+// end has not been told yet.
+func TestPassOfClosedDirectionOnLoan(t *testing.T) {
+	a, b := newPipe(t, small)
+	if _, err := a.Reserve(bg, 10); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := a.Handover()
+	is(t, "reserved", err, conn.ErrBusy)
+	if err := a.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	expectEOF(t, b)
+	c := spawn(t, a, "peer", "both")
+	c.Expect("ready")
+	send(t, b, "still receiving")
+	ask(c, "recv", "got still receiving")
+	c.Kill()
+	shmtest.Eventually(t, func() bool { return errors.Is(b.TrySendBytes(nil), conn.ErrBrokenPipe) })
 }
 
 // A Handover that comes upon a receiver at the last moment is undone.

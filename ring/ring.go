@@ -295,18 +295,18 @@ func (r *Ring) Detach() error {
 		return r.wrap("detach from", ErrClosed)
 	}
 	var gates []*wait.Gate
-	if r.writer != nil && !r.writer.gate.Closed() {
+	if r.writer != nil && !r.writer.gate.Over() {
 		gates = append(gates, &r.writer.gate)
 	}
-	if r.reader != nil && !r.reader.gate.Closed() {
+	if r.reader != nil && !r.reader.gate.Over() {
 		gates = append(gates, &r.reader.gate)
 	}
 	for i, g := range gates {
-		if err := g.TryEnter(); err != nil {
+		if g.TryEnter() != nil { // also one that is closed, with a loan
 			for _, g := range gates[:i] {
 				g.Leave()
 			}
-			return r.wrap("detach from", gateError(err))
+			return r.wrap("detach from", ErrBusy)
 		}
 	}
 	for _, g := range gates {
