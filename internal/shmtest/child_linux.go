@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
+	"strconv"
 	"syscall"
 )
 
@@ -41,14 +41,24 @@ func (c *Child) Cont() {
 
 // stopped reports whether every thread of a process is in state T.
 func stopped(pid int) bool {
-	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-	for _, name := range stats {
-		// PID (NAME) STATE ..., where NAME may hold anything.
-		stat, err := os.ReadFile(name)
-		end := bytes.LastIndexByte(stat, ')')
-		if err != nil || end < 0 || len(stat) < end+3 || stat[end+2] != 'T' {
+	tids, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	for _, e := range tids {
+		tid, _ := strconv.Atoi(e.Name())
+		if threadState(pid, tid) != 'T' {
 			return false
 		}
 	}
-	return len(stats) > 0
+	return len(tids) > 0
+}
+
+// threadState returns the state of a thread as /proc has it: R for running, S
+// for sleeping, T for stopped; 0 for one that is not there.
+func threadState(pid, tid int) byte {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid))
+	// PID (NAME) STATE ..., where NAME may hold anything.
+	end := bytes.LastIndexByte(stat, ')')
+	if end < 0 || len(stat) < end+3 {
+		return 0
+	}
+	return stat[end+2]
 }

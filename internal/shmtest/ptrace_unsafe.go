@@ -15,13 +15,23 @@ const (
 	seize          = 0x4206   // PTRACE_SEIZE
 	interrupt      = 0x4207   // PTRACE_INTERRUPT
 	getRegSet      = 0x4204   // PTRACE_GETREGSET
+	setRegSet      = 0x4205   // PTRACE_SETREGSET
 	generalRegs    = 1        // NT_PRSTATUS
 	tgkillCode     = -6       // SI_TKILL: a thread's signal, sent by tgkill
 )
 
-// programCounters are the places of the program counter among the registers
-// that PTRACE_GETREGSET gives, in words of 8 bytes.
-var programCounters = map[string]int{"amd64": 16, "arm64": 32}
+// breakpoint is the code of a breakpoint, after which the program counter stands
+// breakpointMoves further.
+var (
+	breakpoint      = []byte{0xcc} // INT3
+	breakpointMoves = uintptr(1)
+)
+
+func init() {
+	if runtime.GOARCH == "arm64" {
+		breakpoint, breakpointMoves = []byte{0, 0, 0x20, 0xd4}, 0 // BRK #0
+	}
+}
 
 // isSyscall reports whether the code at a place is a system call instruction.
 func isSyscall(code [4]byte) bool {
@@ -41,18 +51,36 @@ func ptrace(request uintptr, pid int, addr, data uintptr) error {
 	return nil
 }
 
-// programCounter returns the address of the next instruction of a stopped
-// thread.
-func programCounter(tid int) (uintptr, error) {
-	var regs [64]uint64
-	vec := syscall.Iovec{Base: (*byte)(unsafe.Pointer(&regs))}
-	vec.SetLen(int(unsafe.Sizeof(regs)))
-	_, _, e := syscall.Syscall6(syscall.SYS_PTRACE, getRegSet, uintptr(tid),
-		generalRegs, uintptr(unsafe.Pointer(&vec)), 0, 0)
+// registers are a thread's general registers, in the kernel's order.
+type registers struct {
+	words [64]uint64 // more than there are
+	vec   syscall.Iovec
+}
+
+// get reads the registers of a stopped thread, set writes those that get read.
+func (r *registers) get(tid int) error {
+	r.vec.SetLen(int(unsafe.Sizeof(r.words)))
+	return r.do(getRegSet, tid)
+}
+
+func (r *registers) set(tid int) error { return r.do(setRegSet, tid) }
+
+func (r *registers) do(request uintptr, tid int) error {
+	r.vec.Base = (*byte)(unsafe.Pointer(&r.words))
+	_, _, e := syscall.Syscall6(syscall.SYS_PTRACE, request, uintptr(tid),
+		generalRegs, uintptr(unsafe.Pointer(&r.vec)), 0, 0)
 	if e != 0 {
-		return 0, e
+		return e
 	}
-	return uintptr(regs[programCounters[runtime.GOARCH]]), nil
+	return nil
+}
+
+// pc returns the program counter among the registers.
+func (r *registers) pc() *uint64 {
+	if runtime.GOARCH == "arm64" {
+		return &r.words[32]
+	}
+	return &r.words[16]
 }
 
 // raisedByThread reports whether the signal that a thread stopped with was sent

@@ -38,9 +38,38 @@ type Point struct {
 	K int
 
 	at    place   // where to end; unused when K < 0
+	near  place   // a place on the way, to which a breakpoint leads
+	rest  place   // where to end, with arrivals counted from near on
+	step  bool    // go all the way by single steps
 	trace []place // the operation's instructions, filled when K < 0
 	ran   bool    // a child went to the point or to its end
 	met   bool    // it came by the point
+}
+
+// newPoint returns the point before the k-th instruction of a trace.
+//
+// It chooses the place for the breakpoint: the last one from which there are few
+// steps to go, and which does not take many turns of a loop to come to.
+func newPoint(trace []place, k int) *Point {
+	const arrival = 4 // what it costs, in steps
+	best, cheapest := -1, k
+	for j, at := range trace[:k+1] {
+		cost := arrival*at.nth + k - j
+		if cost <= cheapest && runtime.FuncForPC(at.pc) != nil {
+			best, cheapest = j, cost
+		}
+	}
+	p := &Point{K: k, at: trace[k], step: best < 0}
+	if best >= 0 {
+		p.near = trace[best]
+		p.rest.pc = p.at.pc
+		for _, at := range trace[best : k+1] {
+			if at.pc == p.at.pc {
+				p.rest.nth++
+			}
+		}
+	}
+	return p
 }
 
 // String says which instruction the point is before.
@@ -89,17 +118,22 @@ func (p *Point) run(c *Child, then func(*tracer)) {
 		c.t.Fatal("shmtest: a body uses its point once")
 	}
 	p.ran = true
-	seen := map[uintptr]int{}
-	traced(c, func(pc uintptr) bool {
-		seen[pc]++
-		here := place{pc, seen[pc]}
-		if p.K < 0 {
-			p.trace = append(p.trace, here)
+	traced(c, p.drive, then)
+}
+
+// drive brings a child from its begin mark to the point.
+func (p *Point) drive(tr *tracer) {
+	switch {
+	case p.K < 0:
+		tr.stepTo(func(at place) bool {
+			p.trace = append(p.trace, at)
 			return false
-		}
-		p.met = here == p.at
-		return p.met
-	}, then)
+		})
+	case p.step:
+		p.met = tr.stepTo(func(at place) bool { return at == p.at })
+	case tr.runTo(p.near):
+		p.met = tr.stepTo(func(at place) bool { return at == p.rest })
+	}
 }
 
 // EveryPoint runs body once for each instruction of the operation that body's
@@ -193,8 +227,9 @@ func (r *round) work(t *testing.T) {
 // was. A run that does not meet it has killed the child after its return, and
 // the body has checked that.
 func (r *round) try(t *testing.T, k int) bool {
-	for range attempts {
-		p := &Point{K: k, at: r.trace[k]}
+	for i := range attempts {
+		p := newPoint(r.trace, k)
+		p.step = p.step || i > 0
 		onePoint(t, r.name, r.body, p)
 		if !p.ran {
 			r.unused.Add(1)

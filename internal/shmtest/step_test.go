@@ -134,15 +134,19 @@ func stores(t testing.TB, words []byte) int {
 type tally struct {
 	mu sync.Mutex
 	n  map[int]int
+	at map[int]int // the outcome at each point
 }
 
-func (c *tally) add(outcome int) {
+func (c *tally) add(p *shmtest.Point, outcome int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.n == nil {
-		c.n = map[int]int{}
+		c.n, c.at = map[int]int{}, map[int]int{}
 	}
 	c.n[outcome]++
+	if p.K >= 0 {
+		c.at[p.K] = outcome
+	}
 }
 
 func TestKillAtEveryPointShowsEveryPrefix(t *testing.T) {
@@ -164,10 +168,16 @@ func TestKillAtEveryPointShowsEveryPrefix(t *testing.T) {
 		if line == "done" || done < 3 && written {
 			t.Errorf("after %d stores the child said %q", done, line)
 		}
-		seen.add(done)
+		seen.add(p, done)
 	})
 	if n < 20 || n > 2000 {
 		t.Errorf("%d points in three stores and two system calls", n)
+	}
+	for k := range n - 1 {
+		if seen.at[k] > seen.at[k+1] {
+			t.Errorf("%d effects at point %d, and %d at the next",
+				seen.at[k], k, seen.at[k+1])
+		}
 	}
 	for done := range 5 {
 		if seen.n[done] == 0 {
@@ -187,7 +197,7 @@ func TestStopAtEveryPointThenContinue(t *testing.T) {
 		words, name := newToy(t, dir)
 		c := shmtest.Command(t, "toy", name)
 		p.Stop(c)
-		seen.add(stores(t, words))
+		seen.add(p, stores(t, words))
 		c.Cont()
 		c.Expect("written")
 		c.Expect("done")

@@ -10,10 +10,12 @@ func Trace(op func()) { op() }
 // A tracer is nothing here.
 type tracer struct{}
 
-func traced(c *Child, stop func(pc uintptr) bool, then func(*tracer)) {
+func traced(c *Child, drive, then func(*tracer)) {
 	c.t.Helper()
 	c.t.Fatal("shmtest: single-stepping needs Linux on amd64 or arm64")
 }
 
-func (tr *tracer) kill() {}
-func (tr *tracer) stop() {}
+func (tr *tracer) stepTo(stop func(place) bool) bool { return false }
+func (tr *tracer) runTo(at place) bool               { return false }
+func (tr *tracer) kill()                             {}
+func (tr *tracer) stop()                             {}

@@ -31,10 +31,9 @@ type tracer struct {
 	end    time.Time // when the watchdog bites
 }
 
-// traced starts the child and steps it through its operation, until stop says
-// so of the address of the instruction that comes next, or the operation has
-// returned. Then it calls then, with the child standing there.
-func traced(c *Child, stop func(pc uintptr) bool, then func(*tracer)) {
+// traced starts the child, lets it run to its begin mark, calls drive to bring it
+// to its point, and then, with the child standing there.
+func traced(c *Child, drive, then func(*tracer)) {
 	c.t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -43,20 +42,87 @@ func traced(c *Child, stop func(pc uintptr) bool, then func(*tracer)) {
 	defer tr.release()
 	tr.begin()
 	tr.freeze()
+	drive(tr)
+	then(tr)
+}
+
+// stepTo steps the child until stop says so of the place that comes next, its
+// arrivals counted from here on. False means that the operation has returned.
+func (tr *tracer) stepTo(stop func(place) bool) bool {
+	seen := map[uintptr]int{}
 	for i := 0; ; i++ {
 		pc := tr.pc()
-		if stop(samePlace(pc)) {
-			break
+		same := samePlace(pc)
+		seen[same]++
+		if stop(place{same, seen[same]}) {
+			return true
 		}
 		if i == maxSteps || i%1024 == 0 && time.Now().After(tr.end) {
-			c.t.Fatalf("shmtest: no end after %d instructions, now %s",
+			tr.c.t.Fatalf("shmtest: no end after %d instructions, now %s",
 				i, whereIs(pc))
 		}
 		if tr.step(pc) {
-			break
+			return false
 		}
 	}
-	then(tr)
+}
+
+// runTo brings the child to a place by a breakpoint, and reports whether it came
+// by. For each arrival that takes a few turns of tracer and child, where stepTo
+// takes one for each instruction, and a busy machine makes them wait each time.
+//
+// The breakpoint is in memory that all threads execute, so it needs the others
+// frozen. If the operation needs them it runs on to its return without it.
+func (tr *tracer) runTo(at place) (met bool) {
+	sig := syscall.Signal(0)
+	gone := false // the breakpoint, for good
+	for n := 0; ; {
+		for !gone && tr.pc() == at.pc {
+			if n++; n == at.nth {
+				return true
+			}
+			if tr.step(at.pc) {
+				return false
+			}
+		}
+		var code []byte
+		if !gone {
+			code = tr.patch(tr.pid, at.pc, breakpoint)
+		}
+		tr.resume(syscall.PTRACE_CONT, sig)
+		got, mark := tr.wait(func() {
+			if !gone && len(tr.frozen) > 0 {
+				tr.patch(tr.frozen[0], at.pc, code)
+				gone = true
+			}
+			tr.release()
+		})
+		if !gone {
+			tr.patch(tr.pid, at.pc, code)
+		}
+		if mark {
+			return false
+		}
+		sig = got
+		if got == syscall.SIGTRAP && tr.pc() == at.pc+breakpointMoves {
+			tr.setPC(at.pc)
+			sig = 0
+		}
+	}
+}
+
+// patch writes code at an address of the child, by way of one of its threads that
+// stands, and returns what was there.
+func (tr *tracer) patch(tid int, pc uintptr, code []byte) (was []byte) {
+	was = make([]byte, len(code))
+	_, err := syscall.PtracePeekText(tid, pc, was)
+	if err == nil {
+		_, err = syscall.PtracePokeText(tid, pc, code)
+	}
+	if err != nil {
+		tr.c.t.Fatalf("shmtest: breakpoint %s: %v", whereIs(pc), err)
+	}
+	return was
 }
 
 // launchTraced starts the child so that it stops at its first instruction, with
@@ -92,7 +158,7 @@ func (tr *tracer) begin() {
 	// This wait has no timeout: a child that hangs is killed, which it sees.
 	dog := time.AfterFunc(time.Until(tr.end), func() { tr.c.Cmd.Process.Kill() })
 	defer dog.Stop()
-	if sig, _ := tr.wait(false); sig != syscall.SIGTRAP {
+	if sig, _ := tr.wait(nil); sig != syscall.SIGTRAP {
 		tr.c.t.Fatalf("shmtest: the child starts with %v", sig)
 	}
 	if err := syscall.PtraceSetOptions(tr.pid, optionExitKill); err != nil {
@@ -101,7 +167,7 @@ func (tr *tracer) begin() {
 	sig, mark := syscall.Signal(0), false
 	for !mark {
 		tr.resume(syscall.PTRACE_CONT, sig)
-		sig, mark = tr.wait(false)
+		sig, mark = tr.wait(nil)
 	}
 }
 
@@ -164,9 +230,12 @@ func (tr *tracer) release() {
 func (tr *tracer) step(pc uintptr) (end bool) {
 	sig := syscall.Signal(0)
 	for {
-		sleeps := tr.maySleep(pc)
+		var asleep func()
+		if tr.maySleep(pc) {
+			asleep = tr.release
+		}
 		tr.resume(syscall.PTRACE_SINGLESTEP, sig)
-		got, mark := tr.wait(sleeps)
+		got, mark := tr.wait(asleep)
 		if mark || got == syscall.SIGTRAP {
 			return mark
 		}
@@ -182,10 +251,9 @@ func (tr *tracer) maySleep(pc uintptr) bool {
 	return err != nil || n < len(code) || isSyscall(code)
 }
 
-// patient waits for a child that is in a system call to stop. It lets the other
-// threads go when that takes long.
-func (tr *tracer) patient() (syscall.WaitStatus, error) {
-	tr.c.t.Helper()
+// patient waits for a child that may sleep to stop. It calls asleep when it does
+// sleep and has done so for some time.
+func (tr *tracer) patient(asleep func()) (syscall.WaitStatus, error) {
 	begun := time.Now()
 	for i := 0; ; i++ {
 		pid, ws, err := wait4(tr.pid, syscall.WNOHANG)
@@ -195,8 +263,9 @@ func (tr *tracer) patient() (syscall.WaitStatus, error) {
 		if i < 100 {
 			continue
 		}
-		if time.Since(begun) > patience {
-			tr.release()
+		if time.Since(begun) > patience && threadState(tr.pid, tr.pid) != 'R' {
+			asleep()
+			begun = time.Now()
 		}
 		if time.Now().After(tr.end) {
 			tr.c.t.Fatalf("shmtest: the operation sleeps for ever\n%s",
@@ -213,13 +282,13 @@ func (tr *tracer) resume(request uintptr, sig syscall.Signal) {
 	}
 }
 
-// wait waits until the child stops, with patience if it may sleep, and returns
-// the signal it stops with and whether that is a mark.
-func (tr *tracer) wait(sleeps bool) (sig syscall.Signal, mark bool) {
+// wait waits until the child stops, and returns the signal it stops with and
+// whether that is a mark. If asleep is not nil the child may sleep, see patient.
+func (tr *tracer) wait(asleep func()) (sig syscall.Signal, mark bool) {
 	var ws syscall.WaitStatus
 	var err error
-	if sleeps {
-		ws, err = tr.patient()
+	if asleep != nil {
+		ws, err = tr.patient(asleep)
 	} else {
 		_, ws, err = wait4(tr.pid, 0)
 	}
@@ -249,11 +318,24 @@ func wait4(tid, options int) (pid int, ws syscall.WaitStatus, err error) {
 
 // pc returns the address of the child's next instruction.
 func (tr *tracer) pc() uintptr {
-	pc, err := programCounter(tr.pid)
+	var r registers
+	if err := r.get(tr.pid); err != nil {
+		tr.c.t.Fatalf("shmtest: ptrace registers: %v", err)
+	}
+	return uintptr(*r.pc())
+}
+
+// setPC makes an address that of the child's next instruction.
+func (tr *tracer) setPC(pc uintptr) {
+	var r registers
+	err := r.get(tr.pid)
+	if err == nil && *r.pc() != uint64(pc) {
+		*r.pc() = uint64(pc)
+		err = r.set(tr.pid)
+	}
 	if err != nil {
 		tr.c.t.Fatalf("shmtest: ptrace registers: %v", err)
 	}
-	return pc
 }
 
 // samePlace returns what is the same of an address in every run. The kernel's
