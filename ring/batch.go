@@ -34,6 +34,9 @@ func (b Batch) Reserve(ctx context.Context, n int) (p []byte, err error) {
 	if w.r.opts.Guard {
 		defer w.recoverFault(&err, armFaults())
 	}
+	if p = w.quick(n); p != nil {
+		return p, nil
+	}
 	return w.await(ctx, n, kindWhole)
 }
 

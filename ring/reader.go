@@ -4,9 +4,7 @@ import (
 	"context"
 	"io"
 
-	"github.com/sluice-ipc/sluice/internal/cpu"
 	"github.com/sluice-ipc/sluice/internal/hook"
-	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/wait"
 )
@@ -28,6 +26,7 @@ type Reader struct {
 	next   uint64 // behind everything peeked
 	loaned bool   // a Peek waits for its Release
 	parts  parts  // a message that arrives in pieces
+	slip   slip   // how to wait for a writer that keeps us busy
 	err    error  // the ring is damaged; stays
 }
 
@@ -111,6 +110,9 @@ func (rd *Reader) More() (b []byte, err error) {
 	}
 	if rd.r.opts.Guard {
 		defer rd.recoverFault(&err, armFaults())
+	}
+	if b := rd.quick(-1); b != nil {
+		return b, nil
 	}
 	if rd.parts.ready {
 		return nil, ErrEmpty
@@ -229,6 +231,7 @@ func (rd *Reader) quick(max int) []byte {
 	at := p & uint64(len(r.bytes)-1)
 	if h != header(p, kindWhole, int(n)) || n > uint64(min(uint(max), uint(r.limit))) ||
 		at+headerSize+n > uint64(len(r.bytes)) ||
+		p+frameLen(int(n))-rd.pos > uint64(len(r.bytes)) ||
 		rd.err != nil || rd.parts.active || rd.parts.ready {
 		return nil
 	}
@@ -289,6 +292,7 @@ func (rd *Reader) advance() {
 	race.Release(rd.r.key + 1)
 	rd.r.publish(&rd.r.ctl.head, rd.next) //sync:head release: we have read what lies before it
 	rd.pos = rd.next
+	rd.slip.got++
 	rd.r.space.WakeAll()
 }
 
@@ -307,23 +311,6 @@ func (rd *Reader) waitData(ctx context.Context) (err error) {
 		return rd.r.waited("read from", ErrEmpty, err)
 	}
 	return nil
-}
-
-// glance polls n times for a frame at next.
-func (rd *Reader) glance(n int) bool {
-	word := rd.r.words.At(rd.next)
-	// A message of 64 bytes reaches into the next line. Looking at both lets
-	// the processor fetch them together once the writer has changed them.
-	behind := rd.r.words.At(rd.next + mem.CacheLine)
-	for i := range n {
-		behind.Load()
-		if word.Load() != 0 {
-			rd.spin.Won(i)
-			return true
-		}
-		cpu.Pause(1)
-	}
-	return false
 }
 
 // dataCond is a Reader as the condition that there is something to see.
