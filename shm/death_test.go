@@ -147,11 +147,7 @@ func TestDeathIsNoticedWhileSomebodySleeps(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			noLeaks(t)
 			if tt.pidfd {
-				fd, err := sys.PidfdOpen(os.Getpid())
-				if errors.Is(err, errors.ErrUnsupported) {
-					t.Skip("no pidfd here")
-				}
-				sys.Close(fd)
+				needsPidfd(t)
 			}
 			sys.DisablePidfd(!tt.pidfd)
 			defer sys.DisablePidfd(false)

@@ -172,6 +172,7 @@ func racer(args []string) int {
 	for {
 		line, ok := shmtest.Hear()
 		if !ok {
+			r.die = -1
 			r.close()
 			return 0
 		}
