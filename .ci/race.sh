@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# The tests under the race detector, which needs a C compiler; flags of go test
+# may follow. The detector sees the algorithms where they run over Go's heap.
+. "$(dirname "$0")/lib.sh"
+
+if ! have "${CC:-gcc}"; then
+	install gcc libc6-dev
+fi
+CGO_ENABLED=1 say go test -race "$@" ./...
