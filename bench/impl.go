@@ -21,6 +21,7 @@ func init() {
 		unixpacketImpl,
 		ospipeImpl,
 		chanImpl,
+		bareImpl,
 		futexImpl,
 		memcpyImpl,
 	}

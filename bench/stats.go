@@ -18,7 +18,7 @@ type row struct {
 	Allocs    float64  `json:"allocs_per_msg"`
 	Placement string   `json:"placement"`
 
-	N         int      `json:"n"` // repetitions
+	N         int      `json:"n"` // repetitions that these figures are of
 	P50Min    *float64 `json:"p50_ns_min"`
 	P50Max    *float64 `json:"p50_ns_max"`
 	MsgsMin   float64  `json:"msgs_per_s_min"`
@@ -26,7 +26,7 @@ type row struct {
 	Canary    *float64 `json:"canary_ns"` // one cache line to and fro
 	InProcess bool     `json:"in_process"`
 
-	starved int // repetitions that did not have their CPUs to themselves
+	starved int // repetitions without their CPUs to themselves: left out, or all
 }
 
 // summarise makes rows of samples: by what is measured, its size and the way to
@@ -53,8 +53,14 @@ func summarise(samples []sample) []row {
 	return rows
 }
 
-// summary makes one row of repetitions in one placement.
+// summary makes one row of repetitions in one placement. Those that were
+// starved are left out if there are others.
 func summary(of []sample) row {
+	fed := slices.DeleteFunc(slices.Clone(of), sample.starved)
+	starved := len(of) - len(fed)
+	if len(fed) > 0 {
+		of = fed
+	}
 	all := func(f func(sample) float64) []float64 {
 		var v []float64
 		for _, s := range of {
@@ -67,12 +73,6 @@ func summary(of []sample) row {
 	p50 := all(func(s sample) float64 { return s.trips().P50 })
 	msgs := all(sample.msgs)
 	im := implNamed(of[0].Impl)
-	starved := 0
-	for _, s := range of {
-		if s.starved() {
-			starved++
-		}
-	}
 	return row{
 		starved:   starved,
 		spec:      of[0].spec,

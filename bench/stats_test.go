@@ -74,6 +74,24 @@ func TestSummariseKeepsPlacementsApart(t *testing.T) {
 	}
 }
 
+func TestSummariseLeavesTheStarvedOut(t *testing.T) {
+	fed := rttSample("pipe", "B", 200, 1000, time.Second)
+	hungry := rttSample("pipe", "B", 900, 1000, time.Second)
+	hungry.pass.cpu = 1500 * time.Millisecond // of two seconds
+	r := summarise([]sample{hungry, fed, hungry})[0]
+	if *r.P50 != 200 || r.N != 1 || r.starved != 2 {
+		t.Errorf("p50 %v of %d, %d starved; want the fed one alone", *r.P50, r.N, r.starved)
+	}
+	r = summarise([]sample{hungry, hungry})[0]
+	if *r.P50 != 900 || r.N != 2 || r.starved != 2 {
+		t.Errorf("p50 %v of %d, %d starved; want what there is", *r.P50, r.N, r.starved)
+	}
+	hungry.Wait = waitBlock // who sleeps needs no CPU
+	if hungry.starved() {
+		t.Error("a sleeper is starved")
+	}
+}
+
 func TestSummariseSaysWhatWasNotMeasured(t *testing.T) {
 	s := rttSample("unix", noPlacement, 1, 10, time.Second)
 	s.pass.trips, s.pass.cpu, s.canary = nil, 0, 0
