@@ -74,8 +74,9 @@ type Options struct {
 	// ID is still 0, except in a child that adopts a moved end. It may read
 	// the data area and refuse. The Repairer that it returns is used for as
 	// long as the segment is attached, and possibly before Attach's caller
-	// sees the segment. Attach may run for a segment that is then given up;
-	// its last run is for the one that is returned.
+	// sees the segment. Attach may run for a segment that is then given up,
+	// whose memory must not be touched any more; its last run is for the one
+	// that is returned.
 	Attach func(s *Segment) (Repairer, error)
 
 	// Mode is the permission of a new named segment: 0600 if 0. The owner
