@@ -43,10 +43,15 @@ func Trace(op func()) {
 	}
 	growStack(64)
 	runtime.Gosched() // begin with a full slice of time
+	warm = new([64]byte)
 	mark(uintptr(pid), uintptr(tid), uintptr(markSignal))
 	op()
 	mark(uintptr(pid), uintptr(tid), uintptr(markSignal))
 }
+
+// warm is allocated in front of the operation: the first allocation after a change
+// of MemProfileRate is sampled.
+var warm *[64]byte
 
 // mark sends a signal to a thread: tgkill, with next to no instruction of ours
 // around the system call.

@@ -137,10 +137,9 @@ func launchTraced(c *Child) {
 	if was := os.Getenv("GODEBUG"); was != "" {
 		debug = was + "," + debug
 	}
-	// Two processors: a goroutine that becomes ready runs on the other one
-	// and does not preempt the operation.
+	// One processor, so that the operation always finds the same caches.
 	c.Cmd.Env = append(c.Cmd.Env, tracedEnv+"=1",
-		"GODEBUG="+debug, "GOGC=off", "GOMAXPROCS=2")
+		"GODEBUG="+debug, "GOGC=off", "GOMAXPROCS=1")
 	launch := c.Launch
 	c.Launch = func(cmd *exec.Cmd) error {
 		err := launch(cmd)
