@@ -193,7 +193,7 @@ func TestSoundTreeBreaksNoRule(t *testing.T) {
 		`t.Skip("missing: pidfd (Linux 5.3)")`, `t.Skipf("missing: "+what, 1)`,
 		`t.Skip("spinning needs two CPUs")`, `t.Skip("mlock is not permitted here")`,
 		`if errors.Is(err, errors.ErrUnsupported) { t.Skip(err) }`,
-		`r.Skip(1)`,
+		`r.Skip(1)`, `r.to.Skip(1)`, `r.to().Skip(1)`,
 	} {
 		if bad := check(t, "skips", sound, skip(fine)); len(bad) > 0 {
 			t.Errorf("%s: %q", fine, bad)

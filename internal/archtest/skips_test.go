@@ -40,15 +40,19 @@ func checkSkips(tr *tree) []string {
 }
 
 // isSkip reports whether a call skips a test: it is on a parameter of one of the
-// functions around it, whose type is of package testing.
+// functions around it, whose type is of package testing, or on a field that has
+// the name of one.
 func isSkip(c *ast.CallExpr, around []ast.Node) bool {
 	sel, ok := c.Fun.(*ast.SelectorExpr)
 	if !ok || !slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, sel.Sel.Name) {
 		return false
 	}
+	if field, ok := sel.X.(*ast.SelectorExpr); ok {
+		return slices.Contains([]string{"t", "tb", "b", "f", "T", "TB"}, field.Sel.Name)
+	}
 	x, ok := sel.X.(*ast.Ident)
 	if !ok {
-		return true // of a field, say: nothing else here has such a method
+		return false
 	}
 	return slices.ContainsFunc(around, func(n ast.Node) bool {
 		var f *ast.FuncType
