@@ -71,7 +71,7 @@ func TestParticipantsAreListed(t *testing.T) {
 	if p[0].Label != strings.Repeat("x", maxText) || p[0].PID != os.Getpid() || p[1].PID != c.Pid() {
 		t.Errorf("participants: %+v", p)
 	}
-	if !strings.HasSuffix(p[1].Label, ".test") || time.Since(p[1].Joined) > time.Hour {
+	if !strings.HasPrefix(p[1].Label, "shm.test") || time.Since(p[1].Joined) > time.Hour {
 		t.Errorf("participants: %+v", p)
 	}
 	if s := fmt.Sprint(p[1].State, KindPipe, Kind(99), State(9)); s != "active pipe kind(99) state(9)" {
