@@ -171,6 +171,8 @@ func (tr *tracer) begin() {
 }
 
 // freeze stops the child's other threads, also those that come while it does.
+// After that no more come: the runtime does not start threads from one that a
+// goroutine is locked to, but from another one kept for it, which is frozen.
 func (tr *tracer) freeze() {
 	tr.c.t.Helper()
 	for {
