@@ -25,10 +25,13 @@ type process struct {
 	once    sync.Once // for wait
 }
 
+// program finds the program of the children, which is this one.
+var program = os.Executable
+
 // startProcess starts this program again as a child. The files are inherited
 // and stay the caller's; the handle, which may be nil, is passed on.
 func startProcess(r role, files []*os.File, h shm.Handle, procs int) (*process, error) {
-	self, err := os.Executable()
+	self, err := program()
 	if err != nil {
 		return nil, fmt.Errorf("bench: find own program: %w", err)
 	}
