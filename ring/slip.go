@@ -1,6 +1,9 @@
 package ring
 
 import (
+	"sync"
+	"time"
+
 	"github.com/sluice-ipc/sluice/internal/cpu"
 	"github.com/sluice-ipc/sluice/internal/mem"
 )
@@ -21,9 +24,18 @@ type slip struct {
 
 const (
 	slipAfter = 64 // short waits in a row that make a stream
-	slipShort = 5  // polls, some 0.1 µs: a wait of at most that is short
+	slipShort = 5  // pauses, some 0.1 µs: a wait of at most that is short
 	slipGain  = 4  // messages that must have gathered to go on slipping
 )
+
+// pollTime lies between two looks at a header. Each look takes the header's line
+// away from a writer that is about to write it; looking all the time makes the
+// writer wait longer than it brings the reader forward.
+const pollTime = 80 * time.Nanosecond
+
+var pauses = sync.OnceValue(func() uint32 {
+	return uint32(max(pollTime/cpu.PauseTime(), 1))
+})
 
 // glance polls n times, about a microsecond, for a frame at next.
 func (rd *Reader) glance(n int) bool {
@@ -38,7 +50,8 @@ func (rd *Reader) glance(n int) bool {
 	// A message of 64 bytes reaches into the next line. Looking at both lets
 	// the processor fetch them together once the writer has changed them.
 	behind := rd.r.words.At(rd.next + mem.CacheLine)
-	for i := range n {
+	step := int(rd.pauses)
+	for i := 0; i < n; i += step {
 		behind.Load()
 		if word.Load() != 0 {
 			rd.spin.Won(i)
@@ -49,7 +62,7 @@ func (rd *Reader) glance(n int) bool {
 			}
 			return true
 		}
-		cpu.Pause(1)
+		cpu.Pause(rd.pauses)
 	}
 	s.short = 0
 	return false

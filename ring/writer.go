@@ -74,17 +74,29 @@ func (w *Writer) takeOver() (err error) {
 // reader has closed or died, ErrClosed when this end is closed meanwhile, and
 // when ctx is done with an error that is both ErrFull and the context's. A
 // context that is already done gets one attempt.
-func (w *Writer) Reserve(ctx context.Context, n int) (b []byte, err error) {
+func (w *Writer) Reserve(ctx context.Context, n int) ([]byte, error) {
 	if err := w.gate.Enter(ctx); err != nil {
 		return nil, w.r.waited("reserve in", ErrFull, gateError(err))
 	}
 	if w.r.opts.Guard {
-		defer w.recoverFault(&err, armFaults())
+		return w.reserveGuarded(ctx, n)
 	}
-	if b = w.quick(n); b != nil {
+	if b := w.quick(n); b != nil {
 		return b, nil
 	}
-	if b, err = w.await(ctx, n, kindWhole); err != nil {
+	return w.keep(w.await(ctx, n, kindWhole))
+}
+
+// reserveGuarded stands apart because a defer costs even where it is not
+// reached.
+func (w *Writer) reserveGuarded(ctx context.Context, n int) (b []byte, err error) {
+	defer w.recoverFault(&err, armFaults())
+	return w.keep(w.await(ctx, n, kindWhole))
+}
+
+// keep stays in the gate for a reservation and leaves it for an error.
+func (w *Writer) keep(b []byte, err error) ([]byte, error) {
+	if err != nil {
 		w.gate.Leave()
 	}
 	return b, err
@@ -99,23 +111,27 @@ func (w *Writer) TryReserve(n int) (b []byte, err error) {
 	if w.r.opts.Guard {
 		defer w.recoverFault(&err, armFaults())
 	}
-	if b, err = w.reserve(n, kindWhole); err != nil {
-		w.gate.Leave()
-	}
-	return b, err
+	return w.keep(w.reserve(n, kindWhole))
 }
 
 // Commit publishes the first n bytes of the reservation as one message and
 // wakes the reader if it sleeps. The memory is no longer the caller's. It
 // returns ErrNotReserved, and leaves a reservation as it was, when there is
 // none or n is larger.
-func (w *Writer) Commit(n int) (err error) {
+func (w *Writer) Commit(n int) error {
 	if !w.reserved(n) || w.batch {
 		return w.r.wrap("commit to", ErrNotReserved)
 	}
 	if w.r.opts.Guard {
-		defer w.recoverFault(&err, armFaults())
+		return w.commitGuarded(n)
 	}
+	w.send(n)
+	w.gate.Leave()
+	return nil
+}
+
+func (w *Writer) commitGuarded(n int) (err error) {
+	defer w.recoverFault(&err, armFaults())
 	w.send(n)
 	w.gate.Leave()
 	return nil
