@@ -57,7 +57,6 @@
 //
 // Repetitions interleave: each measurement once, then each once again. What is
 // reported is the median over the repetitions of one placement, and beside it
-// their range. A repetition that was to poll on two CPUs and got less than 95 %
-// of their time shared them with something else; it is left out where there are
-// others.
+// their range. A repetition that was to poll, and got less than 95 % of the CPUs'
+// time, shared them with something else; it is left out where there are others.
 package main

@@ -113,12 +113,18 @@ func (s sample) cpu() float64 {
 	return float64(s.pass.cpu) / float64(s.pass.n)
 }
 
-// starved reports whether something else ran on our CPUs: two processes that
-// poll use two CPUs' time, or they were not let.
+// starved reports whether something else ran on our CPUs: who polls, or copies,
+// uses all of their time, or was not let.
 func (s sample) starved() bool {
 	im := implNamed(s.Impl)
-	return im != nil && !im.solo && s.Wait == waitSpin && s.pass.cpu > 0 &&
-		float64(s.pass.cpu) < 0.95*2*float64(s.pass.elapsed)
+	if im == nil || s.Wait != waitSpin || s.pass.cpu == 0 {
+		return false
+	}
+	cpus := 2.0
+	if im.solo && !im.inProcess {
+		cpus = 1
+	}
+	return float64(s.pass.cpu) < 0.95*cpus*float64(s.pass.elapsed)
 }
 
 func (s sample) line() float64 {
