@@ -17,16 +17,17 @@ import (
 // already stays. No room: an error that satisfies syscall.ENOSPC, and the
 // file's length is unchanged.
 //
-// A memfd has no limit but the memory of the machine, and reserving more than
-// there is would bring the out-of-memory killer, not an error; so it is
-// refused here beyond what FreeFD gives.
+// What lies in memory, as a memfd and /dev/shm do, is refused here beyond what
+// FreeFD gives. A memfd has no limit but the memory of the machine, a tmpfs may
+// have one that is as large, and both allocate first and fail afterwards: asking
+// the kernel would bring the out-of-memory killer, not an error.
 func Fallocate(fd int, size int64) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return fmt.Errorf("sys: reserve %d bytes: %w", size, err)
 	}
 	need := size - st.Blocks*512
-	if free := FreeFD(fd); unlimited(fd) && free >= 0 && need > free {
+	if free := FreeFD(fd); inMemory(fd) && free >= 0 && need > free {
 		return fmt.Errorf("sys: reserve %d bytes: %d available: %w", size, free, unix.ENOSPC)
 	}
 	err := retry(func() error { return unix.Fallocate(fd, 0, 0, size) })
@@ -59,15 +60,15 @@ func fillZero(fd int, from, to int64) error {
 }
 
 // Free returns the bytes that an ordinary user may still allocate on the file
-// system of dirOrFile, -1 when that cannot be told.
+// system of dirOrFile, -1 when that cannot be told. For one in memory that is
+// never more than the kernel thinks it could give.
 func Free(dirOrFile string) (bytes int64) {
 	var st unix.Statfs_t
 	err := retry(func() error { return unix.Statfs(dirOrFile, &st) })
 	return freeOf(&st, err)
 }
 
-// FreeFD is Free for the file system of an open file. For a memfd it is the
-// memory that the kernel thinks it could give.
+// FreeFD is Free for the file system of an open file.
 func FreeFD(fd int) int64 {
 	var st unix.Statfs_t
 	err := retry(func() error { return unix.Fstatfs(fd, &st) })
@@ -78,23 +79,26 @@ func freeOf(st *unix.Statfs_t, err error) int64 {
 	if err != nil {
 		return -1
 	}
-	if memoryOnly(st) {
-		return memoryFree()
+	free := int64(st.Bavail) * st.Bsize
+	if !isMemory(st) {
+		return free
 	}
-	return int64(st.Bavail) * st.Bsize
+	mem := memoryFree()
+	if st.Blocks == 0 || mem >= 0 && mem < free { // no limit of its own, or a useless one
+		return mem
+	}
+	return free
 }
 
-// unlimited reports whether the memory of the machine is all that limits fd.
-func unlimited(fd int) bool {
+// inMemory reports whether fd is in memory, as a memfd and /dev/shm are.
+func inMemory(fd int) bool {
 	var st unix.Statfs_t
 	err := retry(func() error { return unix.Fstatfs(fd, &st) })
-	return err == nil && memoryOnly(&st)
+	return err == nil && isMemory(&st)
 }
 
-// memoryOnly reports whether it is a file system in memory without a limit of
-// its own, such as the kernel's tmpfs where memfds live.
-func memoryOnly(st *unix.Statfs_t) bool {
-	return st.Blocks == 0 && (st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC)
+func isMemory(st *unix.Statfs_t) bool {
+	return st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC
 }
 
 // memoryFree is MemAvailable and SwapFree of /proc/meminfo in bytes, -1 when
