@@ -3,6 +3,7 @@
 package conn_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -43,6 +44,22 @@ func TestEndOfStream(t *testing.T) {
 	}
 	if !b.CanRecv() {
 		t.Error("CanRecv at the end of the stream")
+	}
+}
+
+// The end stays the end, also of a peer that pretends to come back.
+func TestEndOfStreamStays(t *testing.T) {
+	a, b := newPipe(t, small)
+	m := conn.Memory(b)
+	const writer = 1024 + 512 // of the first ring: who writes, see package ring
+	alive := bytes.Clone(m[writer : writer+8])
+	a.Close()
+	expectEOF(t, b)
+	copy(m[writer:], alive)
+	for name, err := range receiveErrors(b, done) {
+		if err != io.EOF {
+			t.Errorf("%s after the end: %v", name, err)
+		}
 	}
 }
 
@@ -315,7 +332,7 @@ func TestErrorsAreSystemErrors(t *testing.T) {
 // Bad sizes and labels are refused, and too much memory is said so.
 func TestPipeRefuses(t *testing.T) {
 	shmtest.NoLeaks(t)
-	for _, o := range []*conn.Options{{Size: -1}, {Size: 2 << 30}, {Label: "a\x00b"}} {
+	for _, o := range []*conn.Options{{Size: -1}, {Size: 1<<30 + 1}, {Label: "a\x00b"}} {
 		if a, b, err := conn.Pipe(o); err == nil {
 			t.Errorf("%+v is accepted", o)
 			a.Close()

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"syscall"
 )
 
 // Errors that callers act on. What a blocking call returns names the end and
@@ -52,7 +51,7 @@ var (
 
 	// ErrBrokenPipe means that the other end has closed, or its process has
 	// died. It satisfies errors.Is(err, syscall.EPIPE).
-	ErrBrokenPipe error = &sentinel{"conn: no receiver", syscall.EPIPE}
+	ErrBrokenPipe error = &sentinel{"conn: no receiver", errPipe}
 
 	// ErrMessageLost means that a message sent in pieces did not arrive
 	// whole, because its sender gave up or died. It is reported once; the

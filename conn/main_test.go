@@ -150,12 +150,18 @@ func sending(c interface {
 func spawn(t testing.TB, end shm.Handle, role string, args ...string) *shmtest.Child {
 	t.Helper()
 	c := shmtest.Command(t, role, args...)
+	launch(t, c, end)
+	return c
+}
+
+// launch passes an end to a child and starts it.
+func launch(t testing.TB, c *shmtest.Child, end shm.Handle) {
+	t.Helper()
 	c.Launch = shm.Start
 	if err := shm.Pass(c.Cmd, "end", end); err != nil {
 		t.Fatal(err)
 	}
 	c.Start()
-	return c
 }
 
 func init() { roles["peer"] = peer }

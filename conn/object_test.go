@@ -374,3 +374,43 @@ func (c *keepingCodec) Unmarshal(data []byte, _ any) error {
 	c.seen = data
 	return nil
 }
+
+// A message that is being decoded stays what it is while others receive.
+func TestDecodingIsNotDisturbed(t *testing.T) {
+	for _, n := range []int{100, 3000} {
+		c := &nosyCodec{}
+		a, b := newPipe(t, &conn.Options{Size: 4096, Codec: c})
+		sent := make(chan error)
+		go func() {
+			sent <- errors.Join(a.SendBytes(bg, bytes.Repeat([]byte("x"), n)),
+				a.SendBytes(bg, bytes.Repeat([]byte("y"), n)))
+		}()
+		second := errors.New("not yet")
+		c.before = func() { _, second = b.RecvBytes(done) }
+		if _, err := b.Recv(bg); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(c.seen, bytes.Repeat([]byte("x"), n)) {
+			t.Errorf("the codec sees another message of %d bytes", n)
+		}
+		if second != nil {
+			expect(t, b, string(bytes.Repeat([]byte("y"), n)))
+		}
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// nosyCodec does something before it looks at the message.
+type nosyCodec struct {
+	jsonCodec
+	before func()
+	seen   []byte
+}
+
+func (c *nosyCodec) Unmarshal(data []byte, _ any) error {
+	c.before()
+	c.seen = bytes.Clone(data)
+	return nil
+}

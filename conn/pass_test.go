@@ -146,8 +146,7 @@ func TestPassToGrandchild(t *testing.T) {
 func init() {
 	roles["middle"] = func([]string) int {
 		c := must(conn.Inherited("end", nil))
-		exe := must(os.Executable())
-		cmd := exec.Command(exe, "-test.run=^$", "--")
+		cmd := exec.Command(os.Args[0], "-test.run=^$", "--")
 		cmd.Env = append(os.Environ(), "SLUICE_TEST_ROLE=echo")
 		if err := shm.Pass(cmd, "end", c); err != nil {
 			panic(err)
@@ -200,6 +199,23 @@ func TestPollThenPass(t *testing.T) {
 	expectEOF(t, a)
 	send(t, a, "three")
 	ask(c, "recv", "got three")
+}
+
+// The same for the other direction.
+func TestPassOfEndThatOnlySends(t *testing.T) {
+	a, b := newPipe(t, nil)
+	if err := b.CloseRead(); err != nil {
+		t.Fatal(err)
+	}
+	c := spawn(t, b, "peer", "both")
+	c.Expect("ready")
+	is(t, "send", a.SendBytes(bg, nil), conn.ErrBrokenPipe)
+	c.Send("recv")
+	if got := c.Line(); got != "error: conn: receive from memfd:pipe.b: end is closed" {
+		t.Error(got)
+	}
+	ask(c, "send up", "sent")
+	expect(t, a, "up")
 }
 
 // An end that is in use stays, in both its directions, and works on.

@@ -57,9 +57,10 @@ func (s *sender) SendBytes(ctx context.Context, b []byte) error {
 }
 
 // TrySendBytes is SendBytes without waiting: the message is sent at once, or
-// not at all. It returns ErrFull when there is no room, ErrTooLarge when it
-// does not fit even an empty ring, and ErrBusy when another goroutine is
-// sending.
+// not at all. It returns ErrFull when there is no room, and ErrBusy when another
+// goroutine is sending. A message above MaxReserve needs several frames, and
+// gets ErrTooLarge when those would not even fit if the ring were empty, which
+// SendBytes sends nevertheless.
 func (s *sender) TrySendBytes(b []byte) error {
 	w := s.e.w.Load()
 	if w == nil {

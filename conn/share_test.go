@@ -255,7 +255,8 @@ func TestMessageOfMoreThan2GiB(t *testing.T) {
 	if os.Getenv("SLUICE_TEST_HUGE") == "" {
 		t.Skip("needs 8 GiB of memory: set SLUICE_TEST_HUGE=1")
 	}
-	const n = 1<<31 + 5
+	var length int64 = 1<<31 + 5
+	n := int(length)
 	a, b := newPipe(t, &conn.Options{MaxMessage: n})
 	sent := make(chan error)
 	go func() {
