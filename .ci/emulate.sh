@@ -2,7 +2,7 @@
 # emulate.sh PROGRAM ARG...: runs a program of arm64 under the emulator that is
 # in $QEMU. The program's argv[0] is a script that does the same again, so that
 # programs which start themselves can.
-program=$1
+program=${1%.again}
 shift
 again=$program.again
 if [ ! -x "$again" ]; then
