@@ -128,7 +128,19 @@ func (r *receiver) RecvAppend(ctx context.Context, dst []byte) ([]byte, error) {
 // is consumed and comes with *BufferTooShortError, and buf is not touched at
 // all. The other errors are those of RecvBytes.
 func (r *receiver) RecvBytesInto(ctx context.Context, buf []byte) (int, error) {
-	return r.recvInto(ctx, buf, 1)
+	rd, err := r.reader()
+	if err != nil {
+		return 0, err
+	}
+	n, err := rd.Read(ctx, buf)
+	switch {
+	case errors.Is(err, io.ErrShortBuffer):
+		n, err = r.recvInto(ctx, buf, 1) // it is still there, or another one is
+	case err != nil:
+		err = r.fail(err)
+	}
+	runtime.KeepAlive(r)
+	return n, err
 }
 
 // recvInto receives into buf a message of whole elements.

@@ -103,12 +103,16 @@ func RecvSlice[T any](ctx context.Context, c Receiver) ([]T, error) {
 	return dst, nil
 }
 
-// plainTypes remembers the types that may be sent as they are.
+// plainTypes remembers the types that are not numbers and may be sent as they
+// are.
 var plainTypes sync.Map // of reflect.Type
 
 // plain returns the size of a T, or why it cannot be sent as it is.
 func plain[T any]() (size int, err error) {
 	t := reflect.TypeFor[T]()
+	if k := t.Kind(); k >= reflect.Int && k <= reflect.Complex128 && k != reflect.Uintptr {
+		return int(t.Size()), nil
+	}
 	if _, ok := plainTypes.Load(t); ok {
 		return int(t.Size()), nil
 	}
