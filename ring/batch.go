@@ -25,7 +25,8 @@ func (w *Writer) Batch(ctx context.Context) (Batch, error) {
 
 // Reserve waits for room and returns n bytes in the ring for the next message,
 // which Stage ends. Its errors are those of Writer.Reserve; ErrTooLarge also
-// means that the batch has outgrown the ring. The batch stays as it was.
+// means that the batch has outgrown the ring. The batch stays as it was, except
+// that Close aborts it.
 func (b Batch) Reserve(ctx context.Context, n int) (p []byte, err error) {
 	w := b.w
 	if w == nil || !w.batch {
@@ -37,7 +38,10 @@ func (b Batch) Reserve(ctx context.Context, n int) (p []byte, err error) {
 	if p = w.quick(n); p != nil {
 		return p, nil
 	}
-	return w.await(ctx, n, kindWhole)
+	if p, err = w.await(ctx, n, kindWhole); err != nil && w.gate.Closed() {
+		b.Abort() // Close waits for us
+	}
+	return p, err
 }
 
 // TryReserve is Reserve without waiting: ErrFull when there is no room.
@@ -66,13 +70,17 @@ func (b Batch) Stage(n int) (err error) {
 }
 
 // Write adds a copy of msg to the batch, waiting for room.
-func (b Batch) Write(ctx context.Context, msg []byte) error {
+func (b Batch) Write(ctx context.Context, msg []byte) (err error) {
 	p, err := b.Reserve(ctx, len(msg))
 	if err != nil {
 		return err
 	}
+	if b.w.r.opts.Guard {
+		defer b.w.recoverFault(&err, armFaults())
+	}
 	mem.Copy(p, msg)
-	return b.Stage(len(msg))
+	b.w.stage(len(msg))
+	return nil
 }
 
 // Commit publishes the staged messages, all at once, and ends the batch.

@@ -10,7 +10,8 @@ import (
 )
 
 // Errors that callers act on. What a call returns names the ring and wraps one
-// of these.
+// of these, but for the ErrFull, ErrEmpty and ErrBusy of Try calls and io.EOF,
+// which are returned as they are.
 var (
 	// ErrFull means that there is no room for the message now.
 	ErrFull = errors.New("ring: full")

@@ -34,6 +34,11 @@ func (r *Ring) fault(p any) error {
 	if !ok || at < -controlSize {
 		panic(p)
 	}
+	if r.seg != nil {
+		if base, ok := mem.Offset(r.seg.Data(), a.Addr()); ok {
+			return &shm.FaultError{Segment: r.name, Offset: r.seg.DataOffset() + int64(base)}
+		}
+	}
 	return &shm.FaultError{Segment: r.name, Offset: int64(at) + controlSize}
 }
 

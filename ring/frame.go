@@ -25,7 +25,7 @@ func (r *Ring) parse(p, h uint64) (frame, error) {
 		length := frameLen(int(n))
 		f.end = p + length
 		bad = bad || length > rest || n > uint64(r.MaxFrame()) || f.kind > kindPiece ||
-			f.kind == kindPiece && n < pieceSize
+			f.kind == kindPiece && n <= pieceSize
 	}
 	if bad {
 		return frame{}, &CorruptError{r.name, "frame header", p, h}

@@ -167,7 +167,7 @@ func examine(name string, b []byte) (int, error) {
 		return 0, &FormatError{name, "size", uint64(len(b)), controlSize + minCapacity}
 	}
 	if !mem.Aligned(b, 8) {
-		return 0, fmt.Errorf("ring: %s: memory is not aligned to 8 bytes", name)
+		return 0, &FormatError{name, "alignment of the address", 1, 8}
 	}
 	var own [32]byte
 	copy(own[:], b)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/sluice-ipc/sluice/internal/mem"
+	"github.com/sluice-ipc/sluice/shm"
 )
 
 // parts assembles a message that arrives in pieces. Its buffer grows with what
@@ -18,6 +19,7 @@ type parts struct {
 	number uint64 // of the message being assembled
 	total  uint64 // its length, as its writer claims
 	lost   uint64 // number+1 of the message whose loss has been reported
+	writer shm.ID // who began it
 	buf    []byte
 }
 
@@ -42,7 +44,9 @@ func (rd *Reader) piece(b []byte, end uint64, max int) error {
 	tail := binary.NativeEndian.Uint64(b[8:])
 	number, flags, data := tail>>2, tail&3, b[pieceSize:]
 	if flags&pieceFirst != 0 {
-		p.drop() // an unfinished one was given up by its writer
+		if err := rd.abandon(); err != nil {
+			return err
+		}
 		if total > uint64(rd.r.opts.MaxMessage) {
 			rd.skip(number, end)
 			return rd.r.tooLarge(int(min(total, math.MaxInt)), rd.r.opts.MaxMessage)
@@ -51,6 +55,7 @@ func (rd *Reader) piece(b []byte, end uint64, max int) error {
 			return &ShortBufferError{rd.r.name, int(total), max}
 		}
 		p.active, p.number, p.total = true, number, total
+		_, p.writer = roleOf(rd.r.ctl.writer.Load())
 	}
 	if !p.active || p.number != number {
 		p.drop()
@@ -73,10 +78,27 @@ func (rd *Reader) piece(b []byte, end uint64, max int) error {
 		rd.err = &CorruptError{rd.r.name, "message length", rd.next, total}
 		return rd.err
 	}
-	p.ready = flags&pieceLast != 0
-	p.active = !p.ready
 	rd.next = end
+	if p.ready = flags&pieceLast != 0; p.ready {
+		// The last piece stays until the message has been handed over: a
+		// successor then finds it, and can tell that a message was lost.
+		p.active = false
+		return nil
+	}
 	rd.advance()
+	return nil
+}
+
+// abandon drops an unfinished message, which another follows. Its writer was
+// told that it was not sent, if it lives; a loss by its death is reported.
+func (rd *Reader) abandon() error {
+	p := &rd.parts
+	_, writer := roleOf(rd.r.ctl.writer.Load())
+	died := p.active && writer != p.writer
+	p.drop()
+	if died {
+		return rd.r.wrap("read from", ErrMessageLost)
+	}
 	return nil
 }
 

@@ -163,22 +163,16 @@ func (rd *Reader) releaseGuarded() (err error) {
 // Blocked goroutines return ErrClosed. Messages on loan stay valid, and the end
 // is given up when they are released. Close may be called twice.
 func (rd *Reader) Close() error {
-	rd.gate.Close(rd.r.data.WakeAll, func() {
-		rd.r.give(&rd.r.ctl.reader)
-		rd.r.space.WakeAll()
-		rd.r.release()
-	})
+	rd.gate.Close(rd.r.data.WakeAll, func() { rd.r.retire(&rd.r.ctl.reader, rd.r.space) })
 	return nil
 }
 
 // Closed reports whether Close has been called.
 func (rd *Reader) Closed() bool { return rd.gate.Closed() }
 
-// Peer returns what has become of the writer.
-func (rd *Reader) Peer() PeerState {
-	state, _ := roleOf(rd.r.ctl.writer.Load())
-	return state
-}
+// Peer returns what has become of the writer, and PeerNone once the
+// segment has been closed here.
+func (rd *Reader) Peer() PeerState { return rd.r.peer(&rd.r.ctl.writer) }
 
 // departed reports whether nothing more will come.
 func (rd *Reader) departed() bool {
@@ -188,10 +182,13 @@ func (rd *Reader) departed() bool {
 
 // await returns the next message, waiting for it.
 func (rd *Reader) await(ctx context.Context, max int) ([]byte, error) {
-	for {
+	for i := 0; ; i++ {
 		b, err := rd.message(max)
 		if err != ErrEmpty {
 			return b, err
+		}
+		if i > 0 && ctx.Err() != nil { // a peer may keep us going with pieces
+			return nil, rd.r.waited("read from", ErrEmpty, ctx.Err())
 		}
 		if err := rd.waitData(ctx); err != nil {
 			return nil, err
@@ -209,13 +206,16 @@ func (rd *Reader) message(max int) ([]byte, error) {
 	if rd.parts.ready {
 		return rd.whole(rd.parts.buf, max)
 	}
-	for {
+	// One lap of pieces, then the caller looks whether it shall go on.
+	for start := rd.next; rd.next-start <= uint64(len(rd.r.bytes)); {
 		b, kind, end, err := rd.frame()
 		if err != nil {
 			return nil, rd.cut(err)
 		}
 		if kind == kindWhole {
-			rd.parts.drop() // its writer has given it up
+			if err := rd.abandon(); err != nil {
+				return nil, err
+			}
 			if b, err = rd.whole(b, max); err == nil {
 				rd.next = end
 			}
@@ -228,6 +228,7 @@ func (rd *Reader) message(max int) ([]byte, error) {
 			return rd.whole(rd.parts.buf, max)
 		}
 	}
+	return nil, ErrEmpty
 }
 
 func (rd *Reader) whole(b []byte, max int) ([]byte, error) {
@@ -306,7 +307,6 @@ func (rd *Reader) frame() (b []byte, kind, end uint64, err error) {
 func (rd *Reader) finish() {
 	if rd.parts.ready {
 		rd.parts.drop()
-		return
 	}
 	rd.advance()
 }
@@ -332,6 +332,9 @@ func (rd *Reader) waitData(ctx context.Context) (err error) {
 	switch {
 	case rd.gate.Closed():
 		return rd.r.wrap("read from", ErrClosed)
+	case rd.r.poisoned() != nil:
+		rd.err = rd.r.wrap("read from", rd.r.poisoned())
+		return rd.err
 	case err != nil:
 		return rd.r.waited("read from", ErrEmpty, err)
 	}
@@ -343,5 +346,6 @@ type dataCond Reader
 
 func (c *dataCond) Ready() bool {
 	rd := (*Reader)(c)
-	return rd.r.words.At(rd.next).Load() != 0 || rd.departed() || rd.gate.Closed()
+	return rd.gate.Closed() || rd.r.poisoned() != nil ||
+		rd.r.words.At(rd.next).Load() != 0 || rd.departed()
 }

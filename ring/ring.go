@@ -259,6 +259,14 @@ func (r *Ring) retain() error {
 	return r.seg.Retain()
 }
 
+// poisoned returns why the segment must not be used any more, if so.
+func (r *Ring) poisoned() error {
+	if r.seg == nil {
+		return nil
+	}
+	return r.seg.Err()
+}
+
 func (r *Ring) release() {
 	if r.seg != nil {
 		r.seg.Release()
@@ -309,6 +317,8 @@ func (r *Ring) Detach() error {
 			return r.wrap("detach from", ErrBusy)
 		}
 	}
+	roles.Delete(&r.ctl.writer)
+	roles.Delete(&r.ctl.reader)
 	for _, g := range gates {
 		g.Close(func() {}, r.release)
 		g.Leave()

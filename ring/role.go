@@ -1,9 +1,11 @@
 package ring
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/sluice-ipc/sluice/internal/hook"
+	"github.com/sluice-ipc/sluice/internal/wait"
 	"github.com/sluice-ipc/sluice/shm"
 )
 
@@ -68,6 +70,9 @@ func (r *Ring) take(word *atomic.Uint64) error {
 		state, id := roleOf(w)
 		if state == PeerAlive {
 			if r.host != nil && id == r.id() {
+				if _, held := roles.LoadOrStore(word, r); held {
+					return ErrBusy
+				}
 				return nil
 			}
 			// Gone proves it, or says that somebody lives. When it
@@ -81,14 +86,43 @@ func (r *Ring) take(word *atomic.Uint64) error {
 		}
 		hook.At("ring.take.swap")
 		if word.CompareAndSwap(w, role(PeerAlive, r.id())) { //sync:role acquire: the predecessor's last head or frame is ours to go on from
+			roles.Store(word, r)
 			return nil
 		}
 	}
 	return ErrBusy
 }
 
+// roles has the role words that rings of this process use, so that a second
+// Ring over the same memory is not taken for the successor that a participant
+// which was moved here is.
+var roles sync.Map // *atomic.Uint64 to *Ring
+
+// peer returns what a role word says, while the memory is there.
+func (r *Ring) peer(word *atomic.Uint64) PeerState {
+	if r.retain() != nil {
+		return PeerNone
+	}
+	defer r.release()
+	state, _ := roleOf(word.Load())
+	return state
+}
+
+// retire gives up an end for good: its role, to whom waits on the other end's
+// event, and its hold on the memory. Memory that is gone is left alone.
+func (r *Ring) retire(word *atomic.Uint64, peer *wait.Event) {
+	defer r.release()
+	var err error
+	if r.opts.Guard {
+		defer r.recoverFault(&err, armFaults())
+	}
+	r.give(word)
+	peer.WakeAll()
+}
+
 // give records that we have closed our role.
 func (r *Ring) give(word *atomic.Uint64) {
+	roles.Delete(word)
 	hook.At("ring.give")
 	word.CompareAndSwap(role(PeerAlive, r.id()), role(PeerClosed, r.id())) //sync:role release: all we published is visible to who sees us closed
 }

@@ -117,7 +117,7 @@ func (w *Writer) TryReserve(n int) (b []byte, err error) {
 // Commit publishes the first n bytes of the reservation as one message and
 // wakes the reader if it sleeps. The memory is no longer the caller's. It
 // returns ErrNotReserved, and leaves a reservation as it was, when there is
-// none or n is larger.
+// none or n is larger. Only who has reserved may call it.
 func (w *Writer) Commit(n int) error {
 	if !w.reserved(n) || w.batch {
 		return w.r.wrap("commit to", ErrNotReserved)
@@ -156,22 +156,16 @@ func (w *Writer) reserved(n int) bool {
 // stays valid, and the end is given up when it is committed or aborted. Close
 // may be called twice.
 func (w *Writer) Close() error {
-	w.gate.Close(w.r.space.WakeAll, func() {
-		w.r.give(&w.r.ctl.writer)
-		w.r.data.WakeAll()
-		w.r.release()
-	})
+	w.gate.Close(w.r.space.WakeAll, func() { w.r.retire(&w.r.ctl.writer, w.r.data) })
 	return nil
 }
 
 // Closed reports whether Close has been called.
 func (w *Writer) Closed() bool { return w.gate.Closed() }
 
-// Peer returns what has become of the reader.
-func (w *Writer) Peer() PeerState {
-	state, _ := roleOf(w.r.ctl.reader.Load())
-	return state
-}
+// Peer returns what has become of the reader, and PeerNone once the
+// segment has been closed here.
+func (w *Writer) Peer() PeerState { return w.r.peer(&w.r.ctl.reader) }
 
 // departed reports whether writing on is pointless.
 func (w *Writer) departed() bool {
@@ -237,6 +231,10 @@ func (w *Writer) quick(n int) []byte {
 // refresh looks at how far the reader has come. It returns nil when there is
 // room up to need.
 func (w *Writer) refresh() error {
+	if err := w.r.poisoned(); err != nil {
+		w.err = w.r.wrap("write to", err)
+		return w.err
+	}
 	hook.At("ring.reserve.head")
 	head := w.r.ctl.head.Load() //sync:head acquire: what lies before it has been read and may be overwritten
 	if w.pub-head > uint64(len(w.r.bytes)) || head&7 != 0 {
@@ -326,6 +324,9 @@ func (w *Writer) waitSpace(ctx context.Context) (err error) {
 	switch {
 	case w.gate.Closed():
 		return w.r.wrap("write to", ErrClosed)
+	case w.r.poisoned() != nil:
+		w.err = w.r.wrap("write to", w.r.poisoned())
+		return w.err
 	case err != nil:
 		return w.r.waited("write to", ErrFull, err)
 	}
@@ -337,6 +338,6 @@ type spaceCond Writer
 
 func (c *spaceCond) Ready() bool {
 	w := (*Writer)(c)
-	return int64(w.need-w.r.ctl.head.Load()-uint64(len(w.r.bytes))) <= 0 ||
-		w.departed() || w.gate.Closed()
+	return w.gate.Closed() || w.r.poisoned() != nil ||
+		int64(w.need-w.r.ctl.head.Load()-uint64(len(w.r.bytes))) <= 0 || w.departed()
 }

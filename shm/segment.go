@@ -123,6 +123,9 @@ func (s *Segment) Data() []byte {
 	return s.mapping.Bytes()[off : off+n : off+n]
 }
 
+// DataOffset returns where in the file the data area begins.
+func (s *Segment) DataOffset() int64 { return int64(s.head.dataOff) }
+
 // Size returns the length of the data area in bytes.
 func (s *Segment) Size() int64 { return int64(s.head.dataLen) }
 

@@ -135,6 +135,12 @@ func sleeping(segs []*Segment) []*Segment {
 func (s *Segment) look(all bool) {
 	s.pass.Lock()
 	defer s.pass.Unlock()
+	if s.Err() != nil {
+		// Who sleeps must learn of it. Sleepers hold pins, so that the
+		// memory is there, as far as it still is.
+		Guard(func() error { s.nudge(); return nil })
+		return
+	}
 	if s.Retain() != nil {
 		return
 	}

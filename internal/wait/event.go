@@ -127,6 +127,7 @@ func (e *Event) Sleep(ctx context.Context, c Cond, s *Spinner) error {
 func (e *Event) spin(ctx context.Context, c Cond, s *Spinner) error {
 	w := newWaiter(e, c)
 	w.awake = true
+	defer w.free()
 	if e.host != nil {
 		e.host.Asleep(w)
 		defer e.host.Awake(w)
@@ -141,20 +142,15 @@ func (e *Event) spin(ctx context.Context, c Cond, s *Spinner) error {
 
 func (e *Event) sleep(ctx context.Context, c Cond) error {
 	w := newWaiter(e, c)
+	defer w.free() // also when touching the word faults
 	if e.host != nil {
 		e.host.Asleep(w)
+		defer e.host.Awake(w)
 	}
-	stop := w.arm(ctx)
+	defer w.disarm(w.arm(ctx))
 	err := w.loop(ctx)
-	idle := stop == nil || stop()
-	if e.host != nil {
-		e.host.Awake(w)
-	}
 	if err != nil {
 		e.pass(c)
-	}
-	if idle {
-		w.free()
 	}
 	return err
 }

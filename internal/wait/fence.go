@@ -37,7 +37,10 @@ func Light() bool {
 // fence makes everything that any registered process, this one included, has
 // stored visible, and its later loads see what we stored before.
 func fence() {
-	if light.Load() {
-		sys.Membarrier()
+	if light.Load() && sys.Membarrier() != nil {
+		// Forbidden since we registered, by a sandbox set up later. Our
+		// own gates change to full fences; for wake-ups from other
+		// processes there remains the host's tick.
+		light.Store(false)
 	}
 }

@@ -181,7 +181,7 @@ func (g *Gate) Over() bool { return g.over.Load() }
 // wait for a holder that is outside any call with memory still on loan. Only
 // the first Close does anything; it reports whether this was the first.
 //
-// Preconditions: last does not use the gate.
+// Preconditions: neither function uses the gate.
 func (g *Gate) Close(wake, last func()) bool {
 	g.mu.Lock()
 	if g.Closed() {
@@ -201,8 +201,8 @@ func (g *Gate) Close(wake, last func()) bool {
 		return true
 	}
 	blocked := g.blocked.Load()
+	wake() // before last can run, which needs mu: wake uses what last gives up
 	g.mu.Unlock()
-	wake()
 	if blocked {
 		<-g.done
 	}

@@ -2,6 +2,7 @@ package wait
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -15,7 +16,7 @@ type waiter struct {
 	c         Cond
 	armed     bool          // the context can be cancelled
 	awake     bool          // it spins: there is nobody to wake
-	cancelled atomic.Uint32 // private futex word: 1 once the context is done
+	cancelled atomic.Uint32 // private futex word: not 0 once the context is done
 }
 
 var waiterPool = sync.Pool{New: func() any { return new(waiter) }}
@@ -26,15 +27,14 @@ func newWaiter(e *Event, c Cond) *waiter {
 	return w
 }
 
-// free gives w back. The caller has made sure that cancel cannot run any more.
+// free gives w back, which nobody else uses any more.
 func (w *waiter) free() {
 	w.e, w.c, w.armed, w.awake = nil, nil, false, false
 	w.cancelled.Store(0)
 	waiterPool.Put(w)
 }
 
-// arm makes the end of ctx wake w. The function it returns undoes that and
-// reports whether cancel will never run; it is nil for a context without end.
+// arm makes the end of ctx wake w. What it returns is for disarm.
 func (w *waiter) arm(ctx context.Context) (stop func() bool) {
 	if ctx.Done() == nil {
 		return nil
@@ -43,9 +43,31 @@ func (w *waiter) arm(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, w.cancel)
 }
 
+// disarm sees to it that cancel is not running and will not run: it touches
+// memory that may be gone once the wait is over.
+func (w *waiter) disarm(stop func() bool) {
+	if stop == nil || stop() {
+		return
+	}
+	for w.cancelled.Load() != cancelDone {
+		runtime.Gosched() // it needs no more than a system call
+	}
+}
+
+// The values of waiter.cancelled.
+const (
+	cancelBegun = 1
+	cancelDone  = 2
+)
+
 // cancel wakes w because its context is done.
 func (w *waiter) cancel() {
-	w.cancelled.Store(1)
+	w.cancelled.Store(cancelBegun)
+	w.rouse()
+	w.cancelled.Store(cancelDone)
+}
+
+func (w *waiter) rouse() {
 	if sys.HaveWaitv() {
 		sys.FutexWakePrivate(mem.Raw(&w.cancelled), 1)
 		if sys.HaveWaitv() {
