@@ -38,7 +38,7 @@ func writeReport(to io.Writer, rows []row) {
 	}
 	if starved > 0 {
 		fmt.Fprintf(to, "%d repetitions did not have their CPUs to themselves, because something "+
-			"else was running; they count only where there is no better.\n", starved)
+			"else was running; they count only where there is no better (*).\n", starved)
 	}
 	if moved > 0 {
 		fmt.Fprintf(to, "%d repetitions began in one placement and ended in another; "+
@@ -62,7 +62,7 @@ func writePlacement(to io.Writer, p string, rows []row) {
 			name += " (in-process)"
 		}
 		what := []string{size(r.Size), r.Wait, name}
-		cost := []string{optional(r.CPU, duration), fmt.Sprintf("%.2f", r.Allocs), fmt.Sprint(r.N)}
+		cost := []string{optional(r.CPU, duration), fmt.Sprintf("%.2f", r.Allocs), r.reps()}
 		if r.Bench == benchRTT {
 			rtt.add(what, []string{optional(r.P50, duration), optional(r.P99, duration),
 				optional(r.P999, duration)}, cost,
@@ -75,6 +75,17 @@ func writePlacement(to io.Writer, p string, rows []row) {
 	rtt.write(to)
 	rate.write(to)
 	writeRatios(to, rows)
+}
+
+// reps is how many repetitions the row is of, with a star for bad ones.
+func (r row) reps() string { return fmt.Sprintf("%d%s", r.N, star(r.Starved)) }
+
+// star marks what a busy machine has spoilt.
+func star(spoilt bool) string {
+	if spoilt {
+		return "*"
+	}
+	return " "
 }
 
 // placements lists those that occur, the one with most repetitions first.
@@ -176,7 +187,7 @@ func writeRatios(to io.Writer, rows []row) {
 		a, okA := find(rows, q.a)
 		b, okB := find(rows, q.b)
 		if okA && okB {
-			fmt.Fprintf(to, "%10s  %s\n", times(better(a, b)), q.label)
+			fmt.Fprintf(to, "%10s%s %s\n", times(better(a, b)), star(a.Starved || b.Starved), q.label)
 			any = true
 		}
 	}

@@ -25,8 +25,9 @@ type row struct {
 	MsgsMax   float64  `json:"msgs_per_s_max"`
 	Canary    *float64 `json:"canary_ns"` // one cache line to and fro
 	InProcess bool     `json:"in_process"`
+	Starved   bool     `json:"starved"` // none of the n had its CPUs to itself
 
-	starved int // repetitions without their CPUs to themselves: left out, or all
+	starved int // repetitions that had not: left out, or all
 }
 
 // summarise makes rows of samples: by what is measured, its size and the way to
@@ -58,7 +59,8 @@ func summarise(samples []sample) []row {
 func summary(of []sample) row {
 	fed := slices.DeleteFunc(slices.Clone(of), sample.starved)
 	starved := len(of) - len(fed)
-	if len(fed) > 0 {
+	hungry := len(fed) == 0
+	if !hungry {
 		of = fed
 	}
 	all := func(f func(sample) float64) []float64 {
@@ -74,6 +76,7 @@ func summary(of []sample) row {
 	msgs := all(sample.msgs)
 	im := implNamed(of[0].Impl)
 	return row{
+		Starved:   hungry,
 		starved:   starved,
 		spec:      of[0].spec,
 		P50:       median(p50),

@@ -79,11 +79,11 @@ func TestSummariseLeavesTheStarvedOut(t *testing.T) {
 	hungry := rttSample("pipe", "B", 900, 1000, time.Second)
 	hungry.pass.cpu = 1500 * time.Millisecond // of two seconds
 	r := summarise([]sample{hungry, fed, hungry})[0]
-	if *r.P50 != 200 || r.N != 1 || r.starved != 2 {
+	if *r.P50 != 200 || r.N != 1 || r.starved != 2 || r.Starved {
 		t.Errorf("p50 %v of %d, %d starved; want the fed one alone", *r.P50, r.N, r.starved)
 	}
 	r = summarise([]sample{hungry, hungry})[0]
-	if *r.P50 != 900 || r.N != 2 || r.starved != 2 {
+	if *r.P50 != 900 || r.N != 2 || r.starved != 2 || !r.Starved {
 		t.Errorf("p50 %v of %d, %d starved; want what there is", *r.P50, r.N, r.starved)
 	}
 	hungry.Wait = waitBlock // who sleeps needs no CPU
