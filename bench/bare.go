@@ -128,7 +128,7 @@ func (e *bareEnd) put(i uint64) {
 	at := r.pos & uint64(len(r.slots)-1)
 	e.fill(r.slots[at], i)
 	r.pos++
-	r.flags[at].Store(r.pos) //sync:bench-bare release: the slot may be read
+	mem.StoreRelease(r.flags[at], r.pos) //sync:bench-bare release: the slot may be read
 }
 
 // get takes message number i and reads every byte of it.
@@ -143,7 +143,7 @@ func (e *bareEnd) get(i uint64) error {
 	}
 	r.pos++
 	if r.pos&uint64(len(r.slots)/4-1) == 0 {
-		r.taken.Store(r.pos) //sync:bench-taken release: the slots before it have been read
+		mem.StoreRelease(r.taken, r.pos) //sync:bench-taken release: the slots before it have been read
 	}
 	return nil
 }
