@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"context"
 	"runtime"
 
 	"github.com/sluice-ipc/sluice/ring"
@@ -12,15 +13,49 @@ import (
 //
 // It must be closed, or moved to another process with shm.Pass.
 type Conn struct {
+	handle
 	sender
 	receiver
 }
 
 // SendConn is an end that only sends. It is otherwise like Conn.
-type SendConn struct{ sender }
+type SendConn struct {
+	handle
+	sender
+}
 
 // RecvConn is an end that only receives. It is otherwise like Conn.
-type RecvConn struct{ receiver }
+type RecvConn struct {
+	handle
+	receiver
+}
+
+// A Sender is an end that sends: a *Conn or a *SendConn.
+type Sender interface {
+	Send(ctx context.Context, v any) error
+	TrySend(v any) error
+	SendBytes(ctx context.Context, b []byte) error
+	TrySendBytes(b []byte) error
+	Close() error
+
+	sending() *sender
+}
+
+// A Receiver is an end that receives: a *Conn or a *RecvConn.
+type Receiver interface {
+	Recv(ctx context.Context) (any, error)
+	TryRecv() (any, error)
+	RecvTo(ctx context.Context, ptr any) error
+	TryRecvTo(ptr any) error
+	RecvBytes(ctx context.Context) ([]byte, error)
+	TryRecvBytes() ([]byte, error)
+	RecvBytesInto(ctx context.Context, buf []byte) (int, error)
+	Poll(ctx context.Context) (bool, error)
+	TryPoll() (bool, error)
+	Close() error
+
+	receiving() *receiver
+}
 
 var (
 	_ Sender   = (*Conn)(nil)
@@ -34,84 +69,51 @@ var (
 )
 
 func newConn(e *end) *Conn {
-	c := &Conn{sender{e}, receiver{e}}
+	c := &Conn{handle{e}, sender{e}, receiver{e}}
 	e.cleanup = runtime.AddCleanup(c, (*end).drop, e)
 	return c
 }
 
 func newSendConn(e *end) *SendConn {
-	c := &SendConn{sender{e}}
+	c := &SendConn{handle{e}, sender{e}}
 	e.cleanup = runtime.AddCleanup(c, (*end).drop, e)
 	return c
 }
 
 func newRecvConn(e *end) *RecvConn {
-	c := &RecvConn{receiver{e}}
+	c := &RecvConn{handle{e}, receiver{e}}
 	e.cleanup = runtime.AddCleanup(c, (*end).drop, e)
 	return c
 }
 
+// handle is what all kinds of ends have in common; sender and receiver are what
+// some have. They lie in the object that the user holds, so that
+// runtime.KeepAlive of one of them keeps that object from being closed as
+// garbage while a call is in progress.
+type handle struct{ e *end }
+
 // Close gives the end up: the other one gets io.EOF after the last message, and
-// ErrBrokenPipe when it sends. What was received here but not read is lost.
-// Goroutines of this process that are blocked on the end return ErrClosed.
+// ErrBrokenPipe when it sends. What has arrived here and was not received is
+// lost. Goroutines of this process that are blocked on the end return ErrClosed.
 // Memory on loan stays valid, and its direction is given up, when it is
 // committed or released. Close may be called twice, and does nothing to an end
 // that was passed to another process.
-func (c *Conn) Close() error { return c.sender.e.close() }
-
-// Close gives the end up, as Conn.Close does.
-func (c *SendConn) Close() error { return c.e.close() }
-
-// Close gives the end up, as Conn.Close does.
-func (c *RecvConn) Close() error { return c.e.close() }
-
-// CloseWrite closes the sending direction only: the other end gets io.EOF after
-// the last message, and can still send.
-func (c *Conn) CloseWrite() error {
-	if w := c.sender.e.w.Load(); w != nil {
-		w.Close()
-	}
-	runtime.KeepAlive(c)
-	return nil
+func (h *handle) Close() error {
+	err := h.e.close()
+	runtime.KeepAlive(h)
+	return err
 }
 
-// CloseRead closes the receiving direction only: the other end gets
-// ErrBrokenPipe when it sends, and can still receive.
-func (c *Conn) CloseRead() error {
-	if r := c.receiver.e.r.Load(); r != nil {
-		r.Close()
-	}
-	runtime.KeepAlive(c)
-	return nil
-}
-
-// Closed reports whether Close has been called, or the end has been passed on.
-func (c *Conn) Closed() bool { return c.sender.e.gone() }
-
-// Closed reports whether Close has been called, or the end has been passed on.
-func (c *SendConn) Closed() bool { return c.e.gone() }
-
-// Closed reports whether Close has been called, or the end has been passed on.
-func (c *RecvConn) Closed() bool { return c.e.gone() }
+// Closed reports whether Close has been called, or the end has been passed to
+// another process.
+func (h *handle) Closed() bool { return h.e.gone() }
 
 // Name returns the name of the end, as errors show it: that of the pipe's
 // segment and which of the two ends it is.
-func (c *Conn) Name() string { return c.sender.e.name }
-
-// Name returns the name of the end, as Conn.Name does.
-func (c *SendConn) Name() string { return c.e.name }
-
-// Name returns the name of the end, as Conn.Name does.
-func (c *RecvConn) Name() string { return c.e.name }
+func (h *handle) Name() string { return h.e.name }
 
 // String returns the name and the state of the end.
-func (c *Conn) String() string { return c.sender.e.describe() }
-
-// String returns the name and the state of the end.
-func (c *SendConn) String() string { return c.e.describe() }
-
-// String returns the name and the state of the end.
-func (c *RecvConn) String() string { return c.e.describe() }
+func (h *handle) String() string { return h.e.describe() }
 
 // Peer is what is known of the other end.
 type Peer struct {
@@ -125,28 +127,39 @@ type Peer struct {
 	State ring.PeerState
 }
 
-// Peer returns what is known of the other end.
-func (c *Conn) Peer() Peer { return c.sender.e.peer() }
-
-// Peer returns what is known of the other end.
-func (c *SendConn) Peer() Peer { return c.e.peer() }
-
-// Peer returns what is known of the other end.
-func (c *RecvConn) Peer() Peer { return c.e.peer() }
+// Peer looks whether the other end lives, and returns what is known of it.
+func (h *handle) Peer() Peer {
+	p := h.e.peer()
+	runtime.KeepAlive(h)
+	return p
+}
 
 // Handover implements shm.Handle. It is called by shm.Pass, which moves the end
-// to a child process: from then on it is of no use here and every call returns
-// ErrMoved; it lives and dies with the child. It fails with ErrBusy while
-// another goroutine uses the end or memory is on loan, and the end stays here.
-// A call in another goroutine at that moment may get ErrBusy too.
+// to a child process: from then on every call here returns ErrMoved, and the end
+// lives and dies with the child, which gets it from Inherited, InheritedRecv or
+// InheritedSend. It fails with ErrBusy while another goroutine uses the end or
+// memory is on loan, and the end stays here; a call that another goroutine
+// begins at that moment may get ErrBusy too.
 //
-// A direction that was closed stays closed. The child calls Inherited.
-func (c *Conn) Handover() (shm.Handover, error) { return handover(c, c.sender.e) }
+// A direction that was closed stays closed.
+func (h *handle) Handover() (shm.Handover, error) {
+	ho, err := h.e.handover()
+	runtime.KeepAlive(h)
+	return ho, err
+}
 
-// Handover implements shm.Handle, as Conn.Handover does. The child calls
-// InheritedSend.
-func (c *SendConn) Handover() (shm.Handover, error) { return handover(c, c.e) }
+// CloseWrite closes the sending direction only: the other end gets io.EOF after
+// the last message, and can still send.
+func (c *Conn) CloseWrite() error {
+	err := c.handle.e.closeRole(sends)
+	runtime.KeepAlive(c)
+	return err
+}
 
-// Handover implements shm.Handle, as Conn.Handover does. The child calls
-// InheritedRecv.
-func (c *RecvConn) Handover() (shm.Handover, error) { return handover(c, c.e) }
+// CloseRead closes the receiving direction only: the other end gets
+// ErrBrokenPipe when it sends, and can still receive.
+func (c *Conn) CloseRead() error {
+	err := c.handle.e.closeRole(receives)
+	runtime.KeepAlive(c)
+	return err
+}

@@ -111,8 +111,11 @@ func (e *end) usable(op string, d direction) error {
 
 // closed returns the error for a direction that is not open.
 func (e *end) closed(op string) error {
-	if e.phase.Load() == phaseMoved {
+	switch e.phase.Load() {
+	case phaseMoved:
 		return &opError{op, e.name, ErrMoved, nil}
+	case phasePassing: // it may yet be undone
+		return &opError{op, e.name, ErrBusy, nil}
 	}
 	return &opError{op, e.name, ErrClosed, nil}
 }
@@ -154,6 +157,20 @@ func (e *end) close() error {
 		}
 	}
 	return errors.Join(err, e.seg.Close())
+}
+
+// closeRole gives up one direction. A Handover sees it open or closed, never in
+// between: what the child must not take up again is in the Detail.
+func (e *end) closeRole(d direction) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if w := e.w.Load(); d == sends && w != nil {
+		return w.Close()
+	}
+	if r := e.r.Load(); d == receives && r != nil {
+		return r.Close()
+	}
+	return nil
 }
 
 // drop closes an end whose handle is garbage. What is on loan can never be
@@ -250,9 +267,8 @@ var kinds = []struct{ ring, conn error }{
 // direction.
 func (e *end) failed(op string, d direction, err error) error {
 	switch {
-	case errors.Is(err, ring.ErrClosed) && (e.open()&d != 0 || e.phase.Load() == phasePassing):
-		// A Handover is under way, or was undone.
-		return &opError{op, e.name, ErrBusy, nil}
+	case errors.Is(err, ring.ErrClosed) && e.open()&d != 0:
+		return &opError{op, e.name, ErrBusy, nil} // a Handover was undone
 	case errors.Is(err, ring.ErrClosed), e.open()&d == 0 && nothingLent(err):
 		return e.closed(op)
 	case contextError(err) != nil && errors.Is(err, ring.ErrFull):

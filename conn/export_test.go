@@ -3,7 +3,7 @@ package conn
 // DetachBlindly does what Handover does, without looking first whether the end
 // is in use, as when the look came too early.
 func DetachBlindly(c *Conn) error {
-	e := c.sender.e
+	e := c.handle.e
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.phase.Store(phasePassing)
@@ -18,7 +18,7 @@ func Examine(b []byte) error {
 }
 
 // Memory is the data area of the pipe, as this end has it mapped.
-func Memory(c *Conn) []byte { return c.sender.e.seg.Data() }
+func Memory(c *Conn) []byte { return c.handle.e.seg.Data() }
 
 // Checksum is what the header's checksum must be.
 func Checksum(b []byte) uint32 { return checksum(b) }

@@ -3,7 +3,6 @@ package conn
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 
 	"github.com/sluice-ipc/sluice/ring"
@@ -115,9 +114,8 @@ func parseDetail(s string) (d direction) {
 	return d
 }
 
-// handover prepares the end behind a handle for another process.
-func handover(handle any, e *end) (shm.Handover, error) {
-	defer runtime.KeepAlive(handle)
+// handover prepares the end for another process.
+func (e *end) handover() (shm.Handover, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	d := e.open()

@@ -10,7 +10,7 @@ import (
 	"github.com/sluice-ipc/sluice/ring"
 )
 
-// receiver is what Conn and RecvConn have in common; see sender.
+// receiver is what Conn and RecvConn have in common; see handle.
 type receiver struct{ e *end }
 
 func (r *receiver) receiving() *receiver { return r }

@@ -8,9 +8,7 @@ import (
 	"github.com/sluice-ipc/sluice/ring"
 )
 
-// sender is what Conn and SendConn have in common. It lies in the handle, so
-// that runtime.KeepAlive of it keeps the handle from being closed as garbage
-// while a call is in progress.
+// sender is what Conn and SendConn have in common; see handle.
 type sender struct{ e *end }
 
 func (s *sender) sending() *sender { return s }

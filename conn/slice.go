@@ -9,33 +9,6 @@ import (
 	"github.com/sluice-ipc/sluice/internal/mem"
 )
 
-// A Sender is an end that sends: a *Conn or a *SendConn.
-type Sender interface {
-	Send(ctx context.Context, v any) error
-	TrySend(v any) error
-	SendBytes(ctx context.Context, b []byte) error
-	TrySendBytes(b []byte) error
-	Close() error
-
-	sending() *sender
-}
-
-// A Receiver is an end that receives: a *Conn or a *RecvConn.
-type Receiver interface {
-	Recv(ctx context.Context) (any, error)
-	TryRecv() (any, error)
-	RecvTo(ctx context.Context, ptr any) error
-	TryRecvTo(ptr any) error
-	RecvBytes(ctx context.Context) ([]byte, error)
-	TryRecvBytes() ([]byte, error)
-	RecvBytesInto(ctx context.Context, buf []byte) (int, error)
-	Poll(ctx context.Context) (bool, error)
-	TryPoll() (bool, error)
-	Close() error
-
-	receiving() *receiver
-}
-
 // RecvAs receives an object as a T, with the errors of RecvTo.
 func RecvAs[T any](ctx context.Context, c Receiver) (v T, err error) {
 	err = c.receiving().RecvTo(ctx, &v)
