@@ -138,10 +138,21 @@ func (w *Writer) writePieces(ctx context.Context, msg []byte) error {
 	return nil
 }
 
+// tryParts is into how many pieces at least a ring of one lap is divided when a
+// message in pieces must fit it at once: the padding at the end of the lap is
+// shorter than a piece.
+const tryParts = 8
+
 // stagePieces stages all of a message that is larger than a frame, or nothing.
+// Whether it can fit at all does not depend on where in the ring it would begin.
 func (w *Writer) stagePieces(msg []byte) error {
+	step := min(w.pieceData(), len(w.r.bytes)/tryParts-headerSize-pieceSize)
+	pieces := (len(msg) + step - 1) / step
+	frames := pieces*(headerSize+pieceSize) + (len(msg)+7)&^7
+	if padding := len(w.r.bytes) / tryParts; frames+padding > len(w.r.bytes) {
+		return w.r.tooLarge(len(msg), len(w.r.bytes)*3/4)
+	}
 	number := w.r.ctl.message.Add(1)
-	step := w.pieceData()
 	for at := 0; at < len(msg); at += step {
 		n := min(step, len(msg)-at)
 		b, err := w.reserve(pieceSize+n, kindPiece)

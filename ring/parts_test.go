@@ -210,3 +210,92 @@ func TestClaimedLengthIsNotBelieved(t *testing.T) {
 		}
 	})
 }
+
+// Whether a message fits without waiting does not depend on where it begins.
+func TestTryWriteInPiecesFitsAnywhere(t *testing.T) {
+	shmtest.EachMemory(t, size, func(t *testing.T, a, b []byte) {
+		w, rd := pair(t, a, b, nil)
+		for i := range 600 {
+			if err := w.TryWrite(payload(i, 2041+i)); err != nil {
+				t.Fatalf("message %d of %d bytes: %v", i, 2041+i, err)
+			}
+			msg, err := rd.ReadAppend(bg, nil, -1)
+			if err != nil || number(t, msg) != i {
+				t.Fatalf("message %d: %v", i, err)
+			}
+			w.TryWrite(payload(0, 16+i)) // so that the next begins elsewhere
+			rd.ReadAppend(bg, nil, -1)
+		}
+	})
+}
+
+// frames writes frames as a peer would that keeps to no rules, one behind the
+// other from the beginning of a new ring: total, number and flags of pieces.
+func frames(data []byte, pieces ...[3]uint64) {
+	at := uint64(0)
+	for _, p := range pieces {
+		binary.NativeEndian.PutUint64(data[at+8:], p[0])
+		binary.NativeEndian.PutUint64(data[at+16:], p[1]<<2|p[2])
+		binary.NativeEndian.PutUint64(data[at:], ring.Header(at, 2, 24))
+		at += 32
+	}
+}
+
+// Pieces of two messages are never put together.
+func TestPiecesOfTwoMessagesStayApart(t *testing.T) {
+	shmtest.EachMemory(t, size, func(t *testing.T, a, b []byte) {
+		_, rd := pair(t, a, b, nil)
+		frames(a[ring.ControlSize:], [3]uint64{16, 5, 1}, [3]uint64{16, 6, 2})
+		if msg, err := rd.TryReadAppend(nil, -1); !errors.Is(err, ring.ErrMessageLost) {
+			t.Fatalf("read %d bytes, %v", len(msg), err)
+		}
+		if _, err := rd.TryReadAppend(nil, -1); !errors.Is(err, ring.ErrEmpty) {
+			t.Fatalf("the loss is reported again: %v", err)
+		}
+	})
+}
+
+// A message above this end's own limit is passed over, and said so once.
+func TestMessageAboveOurLimitIsPassedOver(t *testing.T) {
+	shmtest.EachMemory(t, size, func(t *testing.T, a, b []byte) {
+		_, rd := pair(t, a, b, &ring.Options{MaxMessage: 15})
+		frames(a[ring.ControlSize:], [3]uint64{16, 5, 1}, [3]uint64{16, 5, 2})
+		if _, err := rd.TryReadAppend(nil, -1); !errors.Is(err, ring.ErrTooLarge) {
+			t.Fatalf("TryReadAppend = %v", err)
+		}
+		if _, err := rd.TryReadAppend(nil, -1); !errors.Is(err, ring.ErrEmpty) {
+			t.Fatalf("after it: %v", err)
+		}
+	})
+}
+
+// A writer that dies in the middle of a message and has a successor: the reader
+// that had begun it learns of the loss before what follows.
+func TestLossWithASuccessorIsReported(t *testing.T) {
+	shmtest.EachMemory(t, size, func(t *testing.T, a, b []byte) {
+		w, rd := pair(t, a, b, &ring.Options{KeepOpen: true})
+		done, cancel := context.WithCancel(bg)
+		cancel()
+		w.Write(done, make([]byte, 9000)) // as much as fits
+		rd.ReadAppend(done, nil, -1)
+		binary.NativeEndian.PutUint64(a[ring.WriterOffset:], 3<<60|77) // died, as another
+		next, err := ring.Attach(a, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w2, err := next.Writer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w2.Write(bg, payload(1, 16))
+		// Without a host all participants have the same name.
+		binary.NativeEndian.PutUint64(a[ring.WriterOffset:], 1<<60|2)
+		if _, err := rd.ReadAppend(bg, nil, -1); !errors.Is(err, ring.ErrMessageLost) {
+			t.Fatalf("ReadAppend = %v", err)
+		}
+		if msg, err := rd.ReadAppend(bg, nil, -1); err != nil || number(t, msg) != 1 {
+			t.Fatalf("after the loss: %v", err)
+		}
+		next.Close()
+	})
+}

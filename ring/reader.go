@@ -172,7 +172,7 @@ func (rd *Reader) Closed() bool { return rd.gate.Closed() }
 
 // Peer returns what has become of the writer, and PeerNone once the
 // segment has been closed here.
-func (rd *Reader) Peer() PeerState { return rd.r.peer(&rd.r.ctl.writer) }
+func (rd *Reader) Peer() PeerState { return rd.r.peer(true) }
 
 // departed reports whether nothing more will come.
 func (rd *Reader) departed() bool {

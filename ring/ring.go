@@ -295,36 +295,56 @@ func (r *Ring) Close() error {
 
 // Detach ends this process's use of the ring without giving up the roles it
 // holds, so that the participant can be handed to another process. It fails
-// with ErrBusy while a call is under way or memory is on loan.
+// with ErrBusy while a call is under way, memory is on loan, or part of a
+// message in pieces has been taken out of the ring: it would be lost.
 func (r *Ring) Detach() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return r.wrap("detach from", ErrClosed)
 	}
-	var gates []*wait.Gate
+	gates, ok := r.enterAll()
+	if ok && r.reader != nil && (r.reader.parts.active || r.reader.parts.ready) {
+		ok = false
+	}
+	if ok {
+		roles.Delete(&r.ctl.writer)
+		roles.Delete(&r.ctl.reader)
+	}
+	for _, g := range gates {
+		if ok {
+			g.Close(func() {}, r.release) // in effect when we leave
+		}
+		g.Leave()
+	}
+	if !ok {
+		return r.wrap("detach from", ErrBusy)
+	}
+	r.closed = true
+	return nil
+}
+
+// enterAll enters the gates of the ends that are open, and reports whether it
+// could. One that is closed with memory on loan counts as in use.
+func (r *Ring) enterAll() (gates []*wait.Gate, ok bool) {
+	for _, g := range r.gates() {
+		if g.TryEnter() != nil {
+			return gates, false
+		}
+		gates = append(gates, g)
+	}
+	return gates, true
+}
+
+// gates returns the gates of the ends that have not been given up.
+func (r *Ring) gates() (gates []*wait.Gate) {
 	if r.writer != nil && !r.writer.gate.Over() {
 		gates = append(gates, &r.writer.gate)
 	}
 	if r.reader != nil && !r.reader.gate.Over() {
 		gates = append(gates, &r.reader.gate)
 	}
-	for i, g := range gates {
-		if g.TryEnter() != nil { // also one that is closed, with a loan
-			for _, g := range gates[:i] {
-				g.Leave()
-			}
-			return r.wrap("detach from", ErrBusy)
-		}
-	}
-	roles.Delete(&r.ctl.writer)
-	roles.Delete(&r.ctl.reader)
-	for _, g := range gates {
-		g.Close(func() {}, r.release)
-		g.Leave()
-	}
-	r.closed = true
-	return nil
+	return gates
 }
 
 // gateError translates the errors of a gate.

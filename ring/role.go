@@ -98,12 +98,17 @@ func (r *Ring) take(word *atomic.Uint64) error {
 // which was moved here is.
 var roles sync.Map // *atomic.Uint64 to *Ring
 
-// peer returns what a role word says, while the memory is there.
-func (r *Ring) peer(word *atomic.Uint64) PeerState {
+// peer returns what the role word of the writer or of the reader says, while
+// the memory is there.
+func (r *Ring) peer(writer bool) PeerState {
 	if r.retain() != nil {
 		return PeerNone
 	}
 	defer r.release()
+	word := &r.ctl.reader
+	if writer {
+		word = &r.ctl.writer
+	}
 	state, _ := roleOf(word.Load())
 	return state
 }

@@ -45,8 +45,9 @@ func (w *Writer) write(ctx context.Context, msg []byte) error {
 
 // TryWrite is Write without waiting: the message is sent at once and whole, or
 // not at all. It returns ErrFull when there is no room now, ErrTooLarge for a
-// message that does not fit an empty ring, and ErrBusy when another goroutine
-// is using this end.
+// message that an empty ring may not hold, which one of up to three quarters of
+// the ring's size never is, and ErrBusy when another goroutine is using this
+// end.
 func (w *Writer) TryWrite(msg []byte) (err error) {
 	if err := w.gate.TryEnter(); err != nil {
 		return gateError(err)

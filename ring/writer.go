@@ -165,7 +165,7 @@ func (w *Writer) Closed() bool { return w.gate.Closed() }
 
 // Peer returns what has become of the reader, and PeerNone once the
 // segment has been closed here.
-func (w *Writer) Peer() PeerState { return w.r.peer(&w.r.ctl.reader) }
+func (w *Writer) Peer() PeerState { return w.r.peer(false) }
 
 // departed reports whether writing on is pointless.
 func (w *Writer) departed() bool {

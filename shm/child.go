@@ -59,9 +59,13 @@ const passedFile = "sluice-handle:"
 // not be replaced afterwards.
 //
 // If h moves, it is closed here when Pass returns, error or not, unless its
-// Handover refused. It then belongs to the child. If the child is never
-// started, fails to start, or dies before it called Inherited, h has died with
-// it, and the other participants see that as a death.
+// Handover refused. It then belongs to the child. If the child fails to start,
+// or dies before it called Inherited, h has died with it, and the other
+// participants see that as a death; if it is never started, when cmd.ExtraFiles
+// are closed or collected.
+//
+// Start the program itself: a shell or another wrapper in between, which waits
+// for it, inherits h as well, and h then lives until both are gone.
 func Pass(cmd *exec.Cmd, name string, h Handle) error {
 	if name == "" {
 		return fmt.Errorf("shm: pass %q: %w", name, fs.ErrInvalid)

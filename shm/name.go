@@ -216,7 +216,7 @@ func sweep(path string) {
 		return
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), base+tempMark) {
+		if random, ok := strings.CutPrefix(e.Name(), base+tempMark); !ok || !isRandom(random) {
 			continue
 		}
 		temp := filepath.Join(dir, e.Name())
@@ -225,9 +225,28 @@ func sweep(path string) {
 			continue
 		}
 		if sys.LockOFD(int(f.Fd()), 0, 0) == nil {
-			os.Remove(temp)
+			if unfinished(f, temp) {
+				os.Remove(temp)
+			}
 			sys.UnlockOFD(int(f.Fd()), 0, 0)
 		}
 		f.Close()
 	}
+}
+
+// isRandom reports whether s is what rand.Text returns.
+func isRandom(s string) bool {
+	return len(s) == len(rand.Text()) && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}
+
+// unfinished reports whether f, which temp still leads to, is what is left of a
+// segment in the making: nothing yet, zeros, or a segment.
+func unfinished(f *os.File, temp string) bool {
+	id, err := sys.Stat(int(f.Fd()))
+	if err != nil || !id.Regular || leadsTo(temp, id) != nil {
+		return false
+	}
+	var b [len(magic)]byte
+	n, _ := f.ReadAt(b[:], 0)
+	return strings.Trim(string(b[:n]), "\x00") == "" || string(b[:n]) == magic
 }

@@ -48,8 +48,7 @@ func segmentAt(a uintptr) (*Segment, int64) {
 const (
 	tickTime = 50 * time.Millisecond
 
-	// fullEvery is how many ticks lie between two that believe nothing: they
-	// test all locks, those of watched processes and our own included.
+	// fullEvery is how many ticks lie between two that test our own lock too.
 	fullEvery = 20
 )
 
@@ -130,9 +129,9 @@ func sleeping(segs []*Segment) []*Segment {
 }
 
 // look is what the tick does with one segment, and what a watcher does when a
-// process has exited: test the locks, all of them or those that no watcher
-// stands for, repair, and tick the sleepers.
-func (s *Segment) look(all bool) {
+// process has exited: test the locks, our own if self says so, repair, and tick
+// the sleepers.
+func (s *Segment) look(self bool) {
 	s.pass.Lock()
 	defer s.pass.Unlock()
 	if s.Err() != nil {
@@ -146,11 +145,13 @@ func (s *Segment) look(all bool) {
 	}
 	defer s.Release()
 	s.guarded(func() error {
-		if all {
+		if self {
 			s.checkSelf()
 		}
 		s.watchAll()
-		s.scan(func(i int, w uint64) bool { return all || !s.isWatched(i, w) })
+		// Watched or not: a process that executes another program lives
+		// on, and is no participant any more.
+		s.scan(func(int, uint64) bool { return true })
 		s.nudge()
 		return nil
 	})

@@ -138,12 +138,6 @@ func (s *Segment) watch(i int, w uint64, pid uint32) {
 	}
 }
 
-// isWatched reports whether a watch stands for the owner of slot i.
-func (s *Segment) isWatched(i int, w uint64) bool {
-	v := &s.watched[i]
-	return v.w != nil && v.word == w && !v.w.exited.Load()
-}
-
 func (s *Segment) unwatch(i int) {
 	if w := s.watched[i].w; w != nil {
 		s.watched[i] = watchedSlot{}

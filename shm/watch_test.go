@@ -236,3 +236,9 @@ func TestTickEndsAndBeginsAgain(t *testing.T) {
 		}
 	}
 }
+
+// isWatched reports whether a watch stands for the owner of slot i.
+func (s *Segment) isWatched(i int, w uint64) bool {
+	v := &s.watched[i]
+	return v.w != nil && v.word == w && !v.w.exited.Load()
+}
