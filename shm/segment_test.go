@@ -175,16 +175,28 @@ func TestFileSystemsWithoutUnnamedFiles(t *testing.T) {
 	t.Cleanup(func() { openTmp = sys.OpenTmp })
 	dir := t.TempDir()
 	path := filepath.Join(dir, "seg")
-	stale := path + tempMark + "left-by-a-dead-process"
-	if err := os.WriteFile(stale, nil, 0o600); err != nil {
-		t.Fatal(err)
+	const random = "ABCDEFGHIJKLMNOPQRSTUVWXY2" // as of a process that died
+	for name, content := range map[string]string{
+		tempMark + random: "",
+		// Files of others, however they are called, stay.
+		tempMark + "backup":          "",
+		tempMark + random[:25] + "7": "text",
+	} {
+		if err := os.WriteFile(path+name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s := closing(t, must(Create(path, &Options{Size: 1}))(t))
 	closing(t, must(Open(path, nil))(t))
 	s.Data()[0] = 1
 	entries := must(os.ReadDir(dir))(t)
-	if len(entries) != 1 || entries[0].Name() != "seg" {
-		t.Errorf("the directory has %v, want the segment only", entries)
+	if len(entries) != 3 || entries[0].Name() != "seg" {
+		t.Errorf("the directory has %v, want the segment and two files of others", entries)
+	}
+	for _, e := range entries {
+		if e.Name() == "seg"+tempMark+random {
+			t.Errorf("%s is still there", e.Name())
+		}
 	}
 }
 
