@@ -137,9 +137,10 @@ func (h *handle) Peer() Peer {
 // Handover implements shm.Handle. It is called by shm.Pass, which moves the end
 // to a child process: from then on every call here returns ErrMoved, and the end
 // lives and dies with the child, which gets it from Inherited, InheritedRecv or
-// InheritedSend. It fails with ErrBusy while another goroutine uses the end or
-// memory is on loan, and the end stays here; a call that another goroutine
-// begins at that moment may get ErrBusy too.
+// InheritedSend. It fails with ErrBusy, and the end stays here, while another
+// goroutine uses the end, memory is on loan, or a receive whose context has ended
+// has taken a part of a message in pieces. A call that another goroutine begins
+// at that moment may get ErrBusy too.
 //
 // A direction that was closed stays closed.
 func (h *handle) Handover() (shm.Handover, error) {

@@ -56,9 +56,9 @@ func (s *sender) SendBytes(ctx context.Context, b []byte) error {
 
 // TrySendBytes is SendBytes without waiting: the message is sent at once, or
 // not at all. It returns ErrFull when there is no room, and ErrBusy when another
-// goroutine is sending. A message above MaxReserve needs several frames, and
-// gets ErrTooLarge when those would not even fit if the ring were empty, which
-// SendBytes sends nevertheless.
+// goroutine is sending. A message of more than three quarters of Options.Size,
+// which SendBytes sends in pieces, may get ErrTooLarge: even an empty ring does
+// not hold it.
 func (s *sender) TrySendBytes(b []byte) error {
 	w := s.e.w.Load()
 	if w == nil {
