@@ -22,7 +22,8 @@ type Codec interface {
 // CBOR is the default codec (RFC 8949). What Recv returns is built of nil, bool,
 // int64, float64, string, []byte, []any, map[any]any, time.Time and, for
 // integers that int64 does not hold, *big.Int: so []any{42, nil, "hello"}
-// arrives as []any{int64(42), nil, "hello"}. RecvTo decodes into any type that
+// arrives as []any{int64(42), nil, "hello"}. What a peer of another kind sends
+// may also arrive as cbor.Tag, cbor.SimpleValue or cbor.ByteString. RecvTo decodes into any type that
 // encoding/json could fill, honouring `cbor` and `json` field tags.
 //
 // Values must not contain cycles. Decoding refuses duplicate keys, nesting

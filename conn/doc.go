@@ -68,7 +68,9 @@
 //
 // The other process can send wrong data, corrupt what is in flight in both
 // directions, and stop sending; it cannot make this process panic, read or
-// write outside of the pipe's memory, or allocate memory that it did not fill.
+// write outside of the pipe's memory, or allocate for what it did not send; the
+// objects that CBOR makes of a message can be some forty times its size, which
+// [Options] bounds with MaxMessage.
 // Objects are data only: decoding runs no code but UnmarshalCBOR and similar
 // methods of types that the receiver itself names. Objects are copied out of
 // the shared memory before they are decoded. Bytes from Peek are not: they can
