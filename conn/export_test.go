@@ -1,16 +1,5 @@
 package conn
 
-// DetachBlindly does what Handover does, without looking first whether the end
-// is in use, as when the look came too early.
-func DetachBlindly(c *Conn) error {
-	e := c.handle.e
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.phase.Store(phasePassing)
-	defer e.phase.Store(phaseOpen)
-	return e.detachRings(e.open())
-}
-
 // Examine checks the header of a pipe's data area.
 func Examine(b []byte) error {
 	_, err := examine("memory", b)

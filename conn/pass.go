@@ -138,10 +138,6 @@ func (e *end) detach(open direction) error {
 	if err := e.idle(); err != nil {
 		return err
 	}
-	return e.detachRings(open)
-}
-
-func (e *end) detachRings(open direction) error {
 	if e.out != nil {
 		if err := e.out.Detach(); err != nil {
 			return err
@@ -154,7 +150,8 @@ func (e *end) detachRings(open direction) error {
 	if err == nil || open&sends == 0 {
 		return err
 	}
-	// Somebody began to receive since idle has looked.
+	// Somebody began to receive since idle has looked, or has received a part
+	// of a message.
 	return errors.Join(err, e.reattach())
 }
 
