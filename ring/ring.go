@@ -52,8 +52,10 @@ type Options struct {
 	// Guard turns a fault on the memory (somebody has truncated the file
 	// under us) into a *shm.FaultError, after which the end is unusable.
 	// Without it the process dies of SIGBUS. Memory on loan, from Reserve or
-	// Peek, is touched by the caller and not covered. Anonymous rings cannot
-	// be truncated and need no guard. It costs some ten nanoseconds a call.
+	// Peek, is touched by the caller and not covered, and a goroutine that
+	// is asleep when the page it sleeps on goes is not woken. Anonymous rings
+	// cannot be truncated and need no guard. It costs some ten nanoseconds a
+	// call.
 	Guard bool
 
 	// Host tells who this participant is and who is gone, for a ring in

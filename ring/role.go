@@ -105,23 +105,28 @@ func (r *Ring) peer(writer bool) PeerState {
 		return PeerNone
 	}
 	defer r.release()
-	word := &r.ctl.reader
-	if writer {
-		word = &r.ctl.writer
-	}
-	state, _ := roleOf(word.Load())
+	state, _ := roleOf(r.word(writer).Load())
 	return state
+}
+
+// word returns a role word. Even to name it touches the memory, as Go checks the
+// pointer to the control block.
+func (r *Ring) word(writer bool) *atomic.Uint64 {
+	if writer {
+		return &r.ctl.writer
+	}
+	return &r.ctl.reader
 }
 
 // retire gives up an end for good: its role, to whom waits on the other end's
 // event, and its hold on the memory. Memory that is gone is left alone.
-func (r *Ring) retire(word *atomic.Uint64, peer *wait.Event) {
+func (r *Ring) retire(writer bool, peer *wait.Event) {
 	defer r.release()
 	var err error
 	if r.opts.Guard {
 		defer r.recoverFault(&err, armFaults())
 	}
-	r.give(word)
+	r.give(r.word(writer))
 	peer.WakeAll()
 }
 

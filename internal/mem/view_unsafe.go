@@ -51,13 +51,16 @@ func Raw(p *atomic.Uint32) *uint32 { return (*uint32)(unsafe.Pointer(p)) }
 
 // Aligned reports whether b begins at a multiple of align.
 func Aligned(b []byte, align uintptr) bool {
-	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))%align == 0
+	return Address(b)%align == 0
 }
+
+// Address returns where b begins.
+func Address(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
 
 // Offset returns where addr lies from the start of b, which may be before it,
 // and whether it lies before b's end.
 func Offset(b []byte, addr uintptr) (int, bool) {
-	off := int(addr - uintptr(unsafe.Pointer(unsafe.SliceData(b))))
+	off := int(addr - Address(b))
 	return off, off < len(b)
 }
 

@@ -1,0 +1,88 @@
+//go:build linux
+
+package ring_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sluice-ipc/sluice/internal/shmtest"
+	"github.com/sluice-ipc/sluice/internal/wait"
+	"github.com/sluice-ipc/sluice/ring"
+	"github.com/sluice-ipc/sluice/shm"
+)
+
+// A file truncated under a ring with Guard is an error in every call, and
+// neither the calls nor closing afterwards end the process.
+func TestGuardAgainstTruncation(t *testing.T) {
+	if os.Getenv("SLUICE_EMULATED") == "1" {
+		t.Skip("missing: the address of a fault, under emulation")
+	}
+	for name, call := range map[string]func(w *ring.Writer, rd *ring.Reader) error{
+		"Write":      func(w *ring.Writer, _ *ring.Reader) error { return w.Write(bg, make([]byte, 100)) },
+		"WriteBatch": func(w *ring.Writer, _ *ring.Reader) error { return w.WriteBatch(bg, [][]byte{make([]byte, 100)}) },
+		"Reserve":    func(w *ring.Writer, _ *ring.Reader) error { _, err := w.Reserve(bg, 100); return err },
+		"Read":       func(_ *ring.Writer, rd *ring.Reader) error { _, err := rd.Read(bg, nil); return err },
+		"Peek":       func(_ *ring.Writer, rd *ring.Reader) error { _, err := rd.Peek(bg); return err },
+		"Poll":       func(_ *ring.Writer, rd *ring.Reader) error { _, err := rd.Poll(bg); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, path := newRing(t, &ring.Options{Guard: true})
+			w, rd := must(r.Writer()), must(r.Reader())
+			if err := os.Truncate(path, r.Segment().DataOffset()); err != nil {
+				t.Fatal(err)
+			}
+			var fault *shm.FaultError
+			for range 2 { // the end stays unusable
+				if err := call(w, rd); !errors.As(err, &fault) {
+					t.Fatalf("%v, want a FaultError", err)
+				}
+			}
+			if fault.Offset < r.Segment().DataOffset() {
+				t.Errorf("fault at byte %d, before the data", fault.Offset)
+			}
+			r.Close()
+		})
+	}
+}
+
+// A segment whose own lock is lost, so that others take us for dead, ends the
+// waits in it and the writing.
+func TestLostLockEndsWaits(t *testing.T) {
+	r := must(ring.Anonymous("lost-lock", &ring.Options{Size: 4096, Spin: ring.SpinNever, KeepOpen: true}))
+	defer r.Close()
+	w, rd := must(r.Writer()), must(r.Reader())
+	before := wait.Sleeps()
+	reading := blocked(func() error { _, err := rd.Peek(bg); return err })
+	shmtest.Eventually(t, func() bool { return wait.Sleeps() > before })
+	null := must(os.Open(os.DevNull))
+	defer null.Close()
+	lost := 0
+	for _, fd := range shmtest.FDs() {
+		if strings.Contains(fd, "lost-lock") {
+			lost++
+			if err := syscall.Dup3(int(null.Fd()), descriptor(fd), syscall.O_CLOEXEC); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if lost != 1 {
+		t.Fatalf("%d descriptors lead to the ring: %v", lost, shmtest.FDs())
+	}
+	if err := <-reading; !errors.Is(err, shm.ErrLost) {
+		t.Fatalf("Peek = %v", err)
+	}
+	for range 100 { // more than the ring holds
+		if err := w.TryWrite(make([]byte, 1000)); err != nil {
+			if !errors.Is(err, shm.ErrLost) {
+				t.Fatalf("TryWrite = %v", err)
+			}
+			return
+		}
+		rd.TryRead(make([]byte, 1000))
+	}
+	t.Fatal("writing goes on")
+}
