@@ -216,36 +216,6 @@ func TestKeepOpenWaitsForTheNextPeer(t *testing.T) {
 	})
 }
 
-// What is called after Close, or while another goroutine closes, finds no
-// memory unmapped under it.
-func TestNothingTouchesUnmappedMemory(t *testing.T) {
-	for range 100 {
-		r, _ := newRing(t, nil)
-		w, rd := must(r.Writer()), must(r.Reader())
-		reading := blocked(func() error { _, err := rd.Peek(bg); return err })
-		closing := blocked(func() error { return w.Close() })
-		rd.Close()
-		r.Close()
-		<-reading
-		<-closing
-		if w.Peer() != ring.PeerNone || rd.Peer() != ring.PeerNone {
-			t.Fatal("a peer is seen through a closed segment")
-		}
-	}
-}
-
-func TestOneParticipantHoldsAnEndOnce(t *testing.T) {
-	r, _ := newRing(t, nil)
-	must(r.Writer())
-	other, err := ring.Over(r.Segment(), r.Segment().Data(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := other.Writer(); !errors.Is(err, ring.ErrBusy) {
-		t.Fatalf("a second writer of the same participant: %v", err)
-	}
-}
-
 // Close ends a batch that waits, whether or not its user comes back to it.
 func TestCloseEndsABatch(t *testing.T) {
 	shmtest.EachMemory(t, size, func(t *testing.T, a, b []byte) {
