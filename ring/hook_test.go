@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sluice-ipc/sluice/internal/hook"
@@ -210,4 +211,25 @@ func state(pid int) string {
 		return "X"
 	}
 	return rest[:1]
+}
+
+// A writer that sends its last message and closes between the reader's look at
+// the header and its look at the role has not sent it in vain.
+func TestLastMessageIsNotTakenForTheEnd(t *testing.T) {
+	mem := make([]byte, size)
+	w, rd := pair(t, mem, mem, nil)
+	var once sync.Once
+	hook.Set(func(step string) {
+		if step == "ring.peek.departed" {
+			once.Do(func() {
+				w.Write(bg, []byte("last"))
+				w.Close()
+			})
+		}
+	})
+	defer hook.Set(nil)
+	msg, err := rd.TryReadAppend(nil, -1)
+	if err != nil || string(msg) != "last" {
+		t.Fatalf("read %q, %v", msg, err)
+	}
 }

@@ -276,6 +276,7 @@ func (rd *Reader) frame() (b []byte, kind, end uint64, err error) {
 	hook.At("ring.peek.header")
 	h := rd.r.words.At(rd.next).Load() //sync:frame acquire: payload and following headers are visible
 	if h == 0 {
+		hook.At("ring.peek.departed")
 		if !rd.departed() {
 			return nil, 0, 0, ErrEmpty
 		}
