@@ -55,3 +55,13 @@ func TestREADMEBeginsWithTheTwoCommands(t *testing.T) {
 		t.Errorf("the first commands are %q, want %q", got, want)
 	}
 }
+
+func TestREADMEIsShort(t *testing.T) {
+	page, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(page), "\n"); n > 150 {
+		t.Errorf("%d lines, at most 150", n)
+	}
+}
