@@ -87,9 +87,12 @@ func TestWatchPidStopLeavesNothing(t *testing.T) {
 	for range 50 {
 		_, stop, err := sys.WatchPid(os.Getpid())
 		must(t, err)
+		t.Cleanup(stop)
 		stops = append(stops, stop)
 	}
-	if w, d := watchers(), descriptors(t)-fds; w != 50 || d != 50 {
+	// Processes that earlier tests started have descriptors of their own, which
+	// the garbage collector may close meanwhile.
+	if w, d := watchers(), descriptors(t)-fds; w != 50 || d > 50 || d < 40 {
 		t.Fatalf("50 watches cost %d goroutines, %d descriptors", w, d)
 	}
 	var wg sync.WaitGroup
@@ -98,7 +101,7 @@ func TestWatchPidStopLeavesNothing(t *testing.T) {
 		wg.Go(stop) // both return when it is done
 	}
 	wg.Wait()
-	if n := descriptors(t); n != fds {
+	if n := descriptors(t); n > fds {
 		t.Errorf("%d descriptors before, %d after", fds, n)
 	}
 	until(t, "the goroutines to end", func() bool { return watchers() == 0 })
