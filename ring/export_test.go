@@ -18,3 +18,6 @@ const (
 
 // Header returns a header word, as a hostile writer would write it.
 func Header(p, kind uint64, n int) uint64 { return header(p, kind, n) }
+
+// ReaderAsleep reports whether the reader has shown itself as a sleeper.
+func ReaderAsleep(r *Ring) bool { return r.ctl.data.Load()&1 != 0 }
