@@ -1,92 +1,26 @@
 package conn
 
-import (
-	"bytes"
-	"sync"
-
-	"github.com/fxamacker/cbor/v2"
-)
+import "github.com/sluice-ipc/sluice/internal/codec"
 
 // A Codec turns objects into messages and back. It must be safe for use by many
 // goroutines at once.
-type Codec interface {
-	// MarshalAppend appends the encoding of v to dst and returns the result.
-	MarshalAppend(dst []byte, v any) ([]byte, error)
-
-	// Unmarshal decodes data into what ptr points to. It must not keep data,
-	// nor slices of it, and must not panic or allocate without measure
-	// whatever data is: it comes from another process.
-	Unmarshal(data []byte, ptr any) error
-}
+//
+// MarshalAppend appends the encoding of v to dst and returns the result.
+// Unmarshal decodes data into what ptr points to. It must not keep data, nor
+// slices of it, and must not panic or allocate without measure whatever data is:
+// it comes from another process.
+type Codec = codec.Codec
 
 // CBOR is the default codec (RFC 8949). What Recv returns is built of nil, bool,
 // int64, float64, string, []byte, []any, map[any]any, time.Time and, for
 // integers that int64 does not hold, *big.Int: so []any{42, nil, "hello"}
 // arrives as []any{int64(42), nil, "hello"}. What a peer of another kind sends
-// may also arrive as cbor.Tag, cbor.SimpleValue or cbor.ByteString. RecvTo decodes into any type that
-// encoding/json could fill, honouring `cbor` and `json` field tags.
+// may also arrive as cbor.Tag, cbor.SimpleValue or cbor.ByteString. RecvTo
+// decodes into any type that encoding/json could fill, honouring `cbor` and
+// `json` field tags.
 //
 // Values must not contain cycles. Decoding refuses duplicate keys, nesting
 // deeper than 256 levels, arrays of more than 16 Mi elements and maps of more
 // than 4 Mi pairs, and never allocates for elements that have not arrived.
 // Large arrays of numbers are better sent with SendSlice.
-var CBOR Codec = newCBOR()
-
-const (
-	cborLevels = 256
-	cborArray  = 16 << 20
-	cborMap    = 4 << 20
-)
-
-type cborCodec struct {
-	enc cbor.UserBufferEncMode
-	dec cbor.DecMode
-}
-
-func newCBOR() cborCodec {
-	enc, err := cbor.EncOptions{
-		Time:    cbor.TimeRFC3339Nano,
-		TimeTag: cbor.EncTagRequired,
-	}.UserBufferEncMode()
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	dec, err := cbor.DecOptions{
-		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
-		MaxNestedLevels:  cborLevels,
-		MaxArrayElements: cborArray,
-		MaxMapPairs:      cborMap,
-		IntDec:           cbor.IntDecConvertSignedOrBigInt,
-		BigIntDec:        cbor.BigIntDecodePointer,
-		UTF8:             cbor.UTF8DecodeInvalid, // as Go's strings are
-	}.DecMode()
-	if err != nil {
-		panic(err)
-	}
-	return cborCodec{enc, dec}
-}
-
-func (c cborCodec) MarshalAppend(dst []byte, v any) ([]byte, error) {
-	b := bytes.NewBuffer(dst)
-	if err := c.enc.MarshalToBuffer(v, b); err != nil {
-		return dst, err
-	}
-	return b.Bytes(), nil
-}
-
-func (c cborCodec) Unmarshal(data []byte, ptr any) error { return c.dec.Unmarshal(data, ptr) }
-
-// buffers holds the memory in which objects are encoded, and from which those
-// are decoded that fit a frame.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-// keepBuffer is the largest buffer that goes back to the pool.
-const keepBuffer = 64 << 10
-
-func freeBuffer(p *[]byte, b []byte) {
-	if cap(b) > keepBuffer {
-		return
-	}
-	*p = b[:0]
-	buffers.Put(p)
-}
+var CBOR = codec.CBOR

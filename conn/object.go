@@ -7,6 +7,8 @@ import (
 	"io"
 	"iter"
 	"reflect"
+
+	"github.com/sluice-ipc/sluice/internal/codec"
 )
 
 // Send encodes v and sends it as one message, waiting for room. When v cannot
@@ -24,14 +26,15 @@ func (s *sender) encode(v any, send func([]byte) error) error {
 	if err := s.e.usable("send to", sends); err != nil {
 		return err
 	}
-	p := buffers.Get().(*[]byte)
-	b, err := s.e.opts.Codec.MarshalAppend((*p)[:0], v)
+	buf := codec.GetBuffer()
+	b, err := s.e.opts.Codec.MarshalAppend(buf.B, v)
 	if err != nil {
-		freeBuffer(p, *p)
+		buf.Free()
 		return &opError{"send to", s.e.name, nil, fmt.Errorf("encode %T: %w", v, err)}
 	}
+	buf.B = b
 	err = send(b)
-	freeBuffer(p, b)
+	buf.Free()
 	return err
 }
 
@@ -96,11 +99,11 @@ func (r *receiver) decode(b []byte, ptr any) error {
 		defer r.Release() // the codec may run methods of the user's, which panic
 		return r.unmarshal(b, ptr)
 	}
-	p := buffers.Get().(*[]byte)
-	own := append((*p)[:0], b...)
+	own := codec.GetBuffer()
+	own.B = append(own.B, b...)
 	r.Release()
-	err := r.unmarshal(own, ptr)
-	freeBuffer(p, own)
+	err := r.unmarshal(own.B, ptr)
+	own.Free()
 	return err
 }
 
