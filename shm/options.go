@@ -114,6 +114,23 @@ type Repairer interface {
 	Repair(dead ID) (clean bool)
 }
 
+// A Joiner is a [Repairer] that keeps something in the data area for each slot.
+type Joiner interface {
+	Repairer
+
+	// Join prepares what it keeps for the slot that this attachment is about
+	// to take: the slot's lock is held and the slot free, so that nobody else
+	// has it, but everybody may read. Whoever sees the slot taken sees what
+	// Join did. The slot may then not be taken after all, and Join be called
+	// for another one, by this process or any other.
+	//
+	// It is called for every attachment, the creator's included, except that
+	// of a child that adopts a moved end and with it the slot as it is.
+	//
+	// Preconditions: as for Repair; [Segment.ID] is still 0.
+	Join(slot int)
+}
+
 // withDefaults returns the options with every default filled in.
 func (o *Options) withDefaults() Options {
 	var v Options

@@ -147,10 +147,14 @@ func (s *Segment) take(i int, w uint64, o *Options) bool {
 	if p.word.Load() != w {
 		return false
 	}
+	if j, ok := s.repairer.(Joiner); ok {
+		hook.At("shm.join.prepare")
+		j.Join(i)
+	}
 	s.introduce(p, o)
 	p.pid.Store(uint32(os.Getpid()))
 	hook.At("shm.join.active")
-	if !p.word.CompareAndSwap(w, wordOf(Active, n)) { //sync:shm-slot release: the fields say who we are
+	if !p.word.CompareAndSwap(w, wordOf(Active, n)) { //sync:shm-slot release: the fields say who we are, and Join is done
 		return false
 	}
 	s.id = makeID(i, n)
@@ -174,6 +178,41 @@ func (s *Segment) leave() {
 	if s.slots[i].word.CompareAndSwap(wordOf(Active, n), wordOf(Free, n)) { //sync:shm-free release: we own nothing any more
 		s.ctl.roster.Add(1) //sync:shm-roster release: a slot has changed
 	}
+}
+
+// Slots returns how many slots the segment has: the MaxParticipants of whoever
+// made it, and one more than the largest [ID.Slot].
+func (s *Segment) Slots() int { return len(s.slots) }
+
+// Slot returns what slot i says now, and its owner: the last one if the slot
+// is free, incarnation 0 if there was none. What no participant writes there
+// passes for free. Nothing is tested; see [Segment.Gone].
+//
+// It is a single load, for code that keeps something in the data area for each
+// participant. Of a slot that is not free, it sees what [Joiner.Join] did.
+//
+// Preconditions: i is at least 0 and less than Slots, and the memory is there,
+// as for [Segment.Data].
+func (s *Segment) Slot(i int) (State, ID) {
+	w := s.slots[i].word.Load() //sync:shm-slot acquire: what Join has prepared
+	id := makeID(i, incarnationOf(w))
+	if isState(w, Active) || isState(w, Dead) {
+		return State(w), id
+	}
+	return Free, id
+}
+
+// AnyDead reports whether somebody is known to be dead whose repair is not
+// finished. Nothing is tested; see [Segment.CheckPeers].
+//
+// Preconditions: the memory is there, as for [Segment.Data].
+func (s *Segment) AnyDead() bool {
+	for i := range s.slots {
+		if isState(s.slots[i].word.Load(), Dead) { //sync:shm-dead acquire: what it did before it died
+			return true
+		}
+	}
+	return false
 }
 
 // Participant is what a slot said when it was read. All but ID and State was

@@ -36,10 +36,12 @@ type Segment struct {
 	fault atomic.Pointer[error] // why the segment is poisoned
 
 	// pass is held while the tick or a watcher looks at this segment, so
-	// that Close can wait for that. It guards watched.
+	// that Close can wait for that. It guards watched and heeded.
 	pass    sync.Mutex
 	watched []watchedSlot
+	heeded  int           // how often Heed has looked
 	roster  atomic.Uint32 // the roster that watched goes by
+	looked  atomic.Int64  // when somebody looked last, by the monotonic clock
 
 	// mu guards sleepers, and is held while one of them is ticked: none is
 	// once its Awake has returned.

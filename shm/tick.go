@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-ipc/sluice/internal/sys"
 	"github.com/sluice-ipc/sluice/internal/wait"
 )
 
@@ -134,6 +135,32 @@ func sleeping(segs []*Segment) []*Segment {
 func (s *Segment) look(self bool) {
 	s.pass.Lock()
 	defer s.pass.Unlock()
+	s.lookOnce(self)
+}
+
+// Heed does what sleepers have done for them: about every 50 ms it tests the
+// locks, repairs what the dead left and ticks the sleepers. It is for those who
+// are so busy that they never sleep, to be called once in a few thousand
+// operations; when nothing is due it costs a look at the clock. While one
+// goroutine is at it the others do not wait.
+//
+// It must not be called from [Repairer.Repair] or from a sleeper's Tick.
+func (s *Segment) Heed() {
+	now, last := sys.Monotonic(), s.looked.Load()
+	if now-last < int64(tickTime) || !s.looked.CompareAndSwap(last, now) {
+		return
+	}
+	if !s.pass.TryLock() {
+		return // somebody is looking
+	}
+	defer s.pass.Unlock()
+	s.heeded++
+	s.lookOnce(s.heeded%fullEvery == 0)
+}
+
+// lookOnce is look for a caller that holds pass.
+func (s *Segment) lookOnce(self bool) {
+	s.looked.Store(sys.Monotonic())
 	if s.Err() != nil {
 		// Who sleeps must learn of it. Sleepers hold pins, so that the
 		// memory is there, as far as it still is.
