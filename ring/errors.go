@@ -102,13 +102,17 @@ func (e *ShortBufferError) Error() string {
 func (e *ShortBufferError) Is(target error) bool { return target == io.ErrShortBuffer }
 
 // wrap names the ring and the operation.
-func (r *Ring) wrap(op string, err error) error {
-	return fmt.Errorf("ring: %s %s: %w", op, r.name, err)
+func (r *Ring) wrap(op string, err error) error { return wrapAs(op, r.name, err) }
+
+func wrapAs(op, name string, err error) error {
+	return fmt.Errorf("ring: %s %s: %w", op, name, err)
 }
 
 // tooLarge reports a message of n bytes where max are possible.
-func (r *Ring) tooLarge(n, max int) error {
-	return fmt.Errorf("ring: %s: %w: %d bytes, at most %d", r.name, ErrTooLarge, n, max)
+func (r *Ring) tooLarge(n, max int) error { return tooLargeFor(r.name, n, max) }
+
+func tooLargeFor(name string, n, max int) error {
+	return fmt.Errorf("ring: %s: %w: %d bytes, at most %d", name, ErrTooLarge, n, max)
 }
 
 // A waitError is a wait that ended before its condition held. It satisfies
@@ -126,8 +130,12 @@ func (e *waitError) Unwrap() []error { return []error{e.cond, e.ctx} }
 
 // waited describes why a wait for cond ended with err.
 func (r *Ring) waited(op string, cond, err error) error {
+	return waitedFor(op, r.name, cond, err)
+}
+
+func waitedFor(op, name string, cond, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return &waitError{op, r.name, cond, err}
+		return &waitError{op, name, cond, err}
 	}
-	return r.wrap(op, err)
+	return wrapAs(op, name, err)
 }

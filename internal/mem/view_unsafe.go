@@ -95,3 +95,8 @@ func check(b []byte, off int, size, align uintptr) {
 		panic(fmt.Sprintf("mem: offset %d is not aligned to %d", off, align))
 	}
 }
+
+// BytesOf returns the memory of *v, whose type must be plain.
+func BytesOf[T any](v *T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
+}

@@ -1,0 +1,77 @@
+package ring
+
+import (
+	"github.com/sluice-ipc/sluice/internal/hook"
+	"github.com/sluice-ipc/sluice/internal/mem"
+)
+
+// alloc returns a chunk that is LOANED to us, or noChunk when there is none.
+//
+// Any free chunk may be anybody's. Where to look first is only a matter of what
+// lies in the cache: what this lane has freed lately, then its own part of the
+// pool.
+func (l *lane) alloc() uint32 {
+	if c := l.spare; c != noChunk {
+		l.spare = noChunk
+		return c
+	}
+	for l.hint != l.low {
+		l.hint--
+		if c := l.hints[l.hint%hintCount]; l.claim(c) {
+			return c
+		}
+	}
+	back := uint32(noChunk)
+	if l.since++; l.since >= goHome {
+		l.since = 0
+		back, l.next = l.next, l.home
+	}
+	for range l.q.entries {
+		c := l.next
+		if l.next++; int(l.next) == len(l.q.entries) {
+			l.next = 0
+		}
+		if l.claim(c) {
+			return c
+		}
+		if back != noChunk { // home is in use: go on where we were
+			l.next, back = back, noChunk
+		}
+	}
+	return noChunk
+}
+
+func (l *lane) claim(c uint32) bool {
+	p := l.q.state(c)
+	if p.Load() != 0 {
+		return false
+	}
+	hook.At("queue.alloc")
+	return p.CompareAndSwap(0, stateOf(kindLoaned, l.q.me, 0)) //sync:queue-free acquire: its last owner has read the payload
+}
+
+// keep puts a chunk that is LOANED to us aside for the lane's next message.
+func (l *lane) keep(c uint32) {
+	if l.spare == noChunk {
+		l.spare = c
+		return
+	}
+	l.free(c)
+}
+
+// free gives back a single chunk that is ours.
+func (l *lane) free(c uint32) {
+	hook.At("queue.free")
+	l.q.store(l.q.state(c), 0) //sync:queue-free release: we have read the payload
+	l.hints[l.hint%hintCount] = c
+	if l.hint++; l.hint-l.low > hintCount {
+		l.low = l.hint - hintCount
+	}
+}
+
+// setMeta writes the meta word of a chunk that is ours.
+func (q *queue) setMeta(c uint32, m uint64) { mem.StoreRelease(q.meta(c), m) }
+
+// setState changes the state of a chunk that is ours, where nobody sleeps until
+// it is changed.
+func (q *queue) setState(c uint32, s uint64) { mem.StoreRelease(q.state(c), s) }

@@ -1,0 +1,146 @@
+package ring
+
+import (
+	"context"
+
+	"github.com/sluice-ipc/sluice/internal/hook"
+)
+
+// closeSend ends the queue for producers.
+func (q *queue) closeSend() error {
+	if err := q.retain(); err != nil {
+		return q.wrap("close", err)
+	}
+	defer q.release()
+	hook.At("queue.closing")
+	q.ctl.closing.Store(1) //sync:queue-closing release: nobody may put any more
+	q.wakeAll()
+	return nil
+}
+
+// close gives up this handle: blocked calls return, unfinished tasks go back.
+func (q *queue) close() error {
+	if q.closed.Swap(true) {
+		return nil
+	}
+	for {
+		t, m, ok := q.nextTask()
+		if !ok {
+			break
+		}
+		q.requeue(m)
+		q.vacate(t)
+	}
+	q.wakeAll() // the lanes keep the memory until here
+	for i := range q.lanes {
+		l := &q.lanes[i]
+		l.gate.Close(func() {}, func() { l.end() })
+	}
+	q.closeMu.Lock()
+	defer q.closeMu.Unlock()
+	return q.closeErr
+}
+
+// end is what becomes of a lane that nobody will use any more.
+func (l *lane) end() {
+	if l.spare != noChunk {
+		l.free(l.spare)
+		l.spare = noChunk
+	}
+	l.q.unref()
+}
+
+// ref keeps the memory until unref, if it is still there.
+func (q *queue) ref() bool {
+	for {
+		n := q.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if q.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// unref lets go of the memory, for good when nobody has it any more.
+func (q *queue) unref() {
+	if q.refs.Add(-1) > 0 {
+		return
+	}
+	q.wakeAll() // who waits to be alone
+	if q.seg != nil {
+		q.closeMu.Lock()
+		q.closeErr = q.seg.Close()
+		q.closeMu.Unlock()
+	}
+}
+
+// flush waits until what this handle has put has been taken.
+func (q *queue) flush(ctx context.Context) error {
+	for i := range q.lanes {
+		for {
+			nd, err := q.untaken(&q.lanes[i])
+			if err != nil {
+				return q.wrap("flush", err)
+			}
+			if nd == nil {
+				break
+			}
+			if err := q.sleep(ctx, q.drain, nd); err != nil {
+				return q.waited("flush", ErrFull, err)
+			}
+		}
+	}
+	return nil
+}
+
+// untaken returns what must change before the last message of lane l is taken,
+// or nil if it has been.
+func (q *queue) untaken(l *lane) (*need, error) {
+	if err := q.retain(); err != nil {
+		return nil, err
+	}
+	defer q.release()
+	last := l.last.Load()
+	if last == 0 {
+		return nil, nil
+	}
+	at := q.size.cursorAt(last - 1)
+	w := q.words[at.idx].Load()
+	if q.size.lapDiff(lapOfWord(w), at.lap) > 0 {
+		return nil, nil
+	}
+	n := needs.Get().(*need)
+	n.q, n.word, n.was, n.chunks = q, &q.words[at.idx], w, 0
+	n.closing, n.epoch = q.ctl.closing.Load(), q.ctl.epoch.Load()
+	return n, nil
+}
+
+// length counts the messages in the queue, orphans included, and says whether
+// the number was right at some instant.
+func (q *queue) length() int {
+	n := 0
+	for range 8 {
+		h := q.findHead()
+		t := q.findTail()
+		n = max(0, min(int(q.size.n), int(q.size.distance(t, h))))
+		if q.findHead() == h {
+			break
+		}
+	}
+	return n + q.orphans()
+}
+
+// orphans counts the orphans.
+func (q *queue) orphans() (n int) {
+	if q.ctl.epoch.Load() == 0 {
+		return 0 // there has never been one
+	}
+	for c := range q.entries {
+		if kindOf(q.entries[c].state.Load()) == kindOrphan {
+			n++
+		}
+	}
+	return n
+}

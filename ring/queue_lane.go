@@ -1,0 +1,162 @@
+package ring
+
+import (
+	"context"
+	"math"
+	"sync/atomic"
+
+	"github.com/sluice-ipc/sluice/internal/hook"
+	"github.com/sluice-ipc/sluice/internal/mem"
+	"github.com/sluice-ipc/sluice/internal/wait"
+)
+
+// A lane is what one call at a time uses of a participant: private cursors, an
+// announcement of its own, and an idea of where free chunks are. A call borrows
+// one for as long as it runs, never while it sleeps.
+type lane struct {
+	gate wait.Gate
+	q    *queue
+	no   int
+	pub  *laneWords
+
+	t    cursor // everything before it has been published
+	h    cursor // everything before it has been taken
+	seen uint32 // the epoch whose orphans have all been looked for
+
+	home  uint32 // where in the pool it begins to look for chunks
+	next  uint32 // where it looks next
+	since int    // allocations since it was at home
+	hints [hintCount]uint32
+	hint  uint32 // number of the next hint; as many as were ever given
+	low   uint32 // hints below this one have been used
+	spare uint32 // a chunk LOANED to us that nobody uses, or noChunk
+
+	chain []uint32 // scratch: the chunks of one message
+
+	spin *wait.Spinner
+	ops  uint32
+
+	// What stood in the way of the last try, for who waits until it changes.
+	saw        uint64
+	sawAt      uint32 // index of the word
+	sawClosing uint32
+
+	// The depth is watched with a cursor of its own, which lags.
+	past cursor
+	high int64
+
+	last atomic.Uint64 // one more than the position of the last message put
+
+	_ [mem.FalseShare]byte
+}
+
+const (
+	hintCount = 16
+	noChunk   = math.MaxUint32
+
+	// goHome is how many allocations after which a lane begins again at the
+	// start of its part of the pool, so that it uses few chunks while few
+	// are on their way.
+	goHome = 64
+
+	// heedEvery is how many operations a lane does between two looks at
+	// whether somebody has died: who never sleeps has no tick.
+	heedEvery = 4096
+)
+
+func (l *lane) init(q *queue, slot, no int) {
+	l.q, l.no = q, no
+	l.pub = q.laneOf(slot, no)
+	l.t, l.h = q.findTail(), q.findHead()
+	l.past = l.h
+	l.seen = q.ctl.epoch.Load() - 1 // so that it looks for orphans once
+	l.spare = noChunk
+	l.spin = wait.NewSpinner(q.opts.Spin)
+	// Lanes begin far from each other, however many there are.
+	const golden = 0x9e3779b97f4a7c15
+	n := uint64(slot*q.geo.lanes+no+1) * golden >> 32
+	l.home = uint32(n * uint64(q.geo.chunks) >> 32)
+	l.next = l.home
+}
+
+// borrow returns a lane that nobody uses, waiting for one if need be.
+func (q *queue) borrow(ctx context.Context) (*lane, error) {
+	for i := range q.lanes {
+		if q.lanes[i].gate.TryEnter() == nil {
+			return &q.lanes[i], nil
+		}
+	}
+	if q.closed.Load() {
+		return nil, ErrClosed
+	}
+	// All are in use, for a moment. Any will do.
+	l := &q.lanes[int(q.tag.Add(1))%len(q.lanes)]
+	if err := l.gate.Enter(ctx); err != nil {
+		return nil, gateError(err)
+	}
+	return l, nil
+}
+
+// tryBorrow is borrow for calls that must not wait for a peer. It may wait for
+// another goroutine, which will not be long.
+func (q *queue) tryBorrow() (*lane, error) { return q.borrow(context.Background()) }
+
+// leave gives the lane back.
+func (l *lane) leave() {
+	if l.ops++; l.ops%heedEvery == 0 {
+		l.gate.Leave()
+		l.q.heed()
+		return
+	}
+	l.gate.Leave()
+}
+
+// findTail returns the place behind the last message that has been published,
+// for who comes new. Along the ring the number of messages published at a word
+// falls at most once, and by one.
+func (q *queue) findTail() cursor {
+	return q.find(func(w uint64) uint64 {
+		if stateOfWord(w) == wordFull {
+			return q.size.nextLap(lapOfWord(w))
+		}
+		return lapOfWord(w)
+	})
+}
+
+// findHead returns the place behind the last message that was taken.
+func (q *queue) findHead() cursor { return q.find(lapOfWord) }
+
+// find returns the first position that has not been done, when laps tells how
+// often a word has been done. Every position before it was done when its word
+// was read, whatever happens meanwhile.
+func (q *queue) find(laps func(w uint64) uint64) cursor {
+	at := func(i uint32) uint64 { return laps(q.words[i].Load()) % q.size.laps } //sync:queue-word acquire: what lies before the cursor was done
+	first := at(0)
+	lo, hi := uint32(0), q.size.n // lo was done in first; hi was not, or is the end
+	for hi-lo > 1 {
+		if mid := lo + (hi-lo)/2; q.size.lapDiff(at(mid), first) >= 0 {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	if hi == q.size.n {
+		return cursor{first, 0}
+	}
+	// Word lo was done as often as word 0, so its position in the lap
+	// before is the last one known.
+	before := first - 1
+	if first == 0 {
+		before = q.size.laps - 1
+	}
+	return q.size.next(cursor{before, lo})
+}
+
+// heed looks after peers who may have died.
+func (q *queue) heed() {
+	hook.At("queue.heed")
+	if q.seg != nil && q.seg.Retain() == nil {
+		q.peer.Heed()
+		q.seg.Release()
+	}
+}

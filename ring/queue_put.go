@@ -1,0 +1,145 @@
+package ring
+
+import (
+	"github.com/sluice-ipc/sluice/internal/hook"
+	"github.com/sluice-ipc/sluice/internal/mem"
+)
+
+// A status says what became of one try.
+type status uint8
+
+const (
+	done    status = iota
+	full           // the ring is full
+	short          // there are not enough chunks
+	empty          // no message
+	ended          // closed for sending; a consumer has had everything
+	corrupt        // a word says what it cannot
+)
+
+// put sends one message, if there is room.
+func (l *lane) put(b []byte) status {
+	q := l.q
+	if l.sawClosing = q.ctl.closing.Load(); l.sawClosing != 0 { //sync:queue-closing acquire: nobody may put any more
+		return ended
+	}
+	if _, st := l.room(); st != done {
+		return st
+	}
+	if len(b) > q.chunkSize {
+		return l.putChain(b)
+	}
+	c := l.alloc()
+	if c == noChunk {
+		return short
+	}
+	mem.Copy(q.bytesOf(c, len(b)), b)
+	q.setMeta(c, metaOf(len(b), 0, 0))
+	st := l.publish(c)
+	if st != done {
+		l.keep(c)
+	}
+	return st
+}
+
+// publish puts a complete message whose head is c, LOANED to us, into the ring.
+// Unless it is done c is LOANED to us afterwards.
+func (l *lane) publish(c uint32) status {
+	q := l.q
+	for {
+		w, st := l.room()
+		if st != done {
+			q.setState(c, stateOf(kindLoaned, q.me, 0))
+			return st
+		}
+		pos := q.size.pos(l.t)
+		hook.At("queue.put.queued")
+		q.setState(c, stateOf(kindQueued, q.me, pos)) // before the ring has it: who dies in between has not sent it
+		q.published()
+		hook.At("queue.put.publish")
+		if q.words[l.t.idx].CompareAndSwap(w, wordOf(l.t.lap, wordFull, c)) { //sync:queue-word release: the chunk holds a whole message
+			mem.StoreRelease(&l.last, pos+1)
+			l.t = q.size.next(l.t)
+			l.watchDepth()
+			return done
+		}
+	}
+}
+
+// farBehind is how many words a cursor walks before it looks for a shorter way.
+const farBehind = 64
+
+// room moves the lane to the first position that has not been published and
+// returns its word, which is empty, or says why nothing can be put there.
+func (l *lane) room() (uint64, status) {
+	q := l.q
+	for step := 1; ; step++ {
+		w := q.words[l.t.idx].Load()
+		if w == wordOf(l.t.lap, wordEmpty, 0) {
+			return w, done
+		}
+		d := q.size.lapDiff(lapOfWord(w), l.t.lap)
+		switch state := stateOfWord(w); {
+		case d == 0 && state == wordFull:
+			l.t = q.size.next(l.t)
+		case d == 0 && state == wordSealed:
+			return w, ended
+		case d == -1 && state == wordFull:
+			l.saw, l.sawAt = w, l.t.idx
+			return w, full // the message of the lap before is still there
+		case d > 0 && state <= wordSealed:
+			l.t = q.size.provenBy(w, l.t.idx)
+		default:
+			return w, corrupt
+		}
+		if step%farBehind == 0 {
+			if c := q.findTail(); q.size.distance(c, l.t) > 0 {
+				l.t = c
+			}
+		}
+		if step > 1<<20 {
+			return w, corrupt // someone makes fun of us
+		}
+	}
+}
+
+// provenBy returns the position behind the one that word w at idx proves to have
+// been published: its own if it is full, else the one of the lap before, which
+// was taken.
+func (r ringSize) provenBy(w uint64, idx uint32) cursor {
+	lap := lapOfWord(w) % r.laps
+	if stateOfWord(w) != wordFull {
+		if lap == 0 {
+			lap = r.laps
+		}
+		lap--
+	}
+	return r.next(cursor{lap, idx})
+}
+
+// watchDepth raises the high-water mark when there may be more messages than
+// ever before. What is behind past was taken long ago, mostly, so it looks once
+// in as many messages as the mark is high.
+func (l *lane) watchDepth() {
+	q := l.q
+	if q.size.distance(l.t, l.past) <= l.high {
+		return
+	}
+	for range q.words {
+		if q.size.lapDiff(lapOfWord(q.words[l.past.idx].Load()), l.past.lap) <= 0 {
+			break
+		}
+		l.past = q.size.next(l.past)
+	}
+	d := q.size.distance(l.t, l.past)
+	if d < 0 || d > int64(q.size.n) { // it lies far behind
+		l.past = q.findHead()
+		d = max(0, q.size.distance(l.t, l.past))
+	}
+	for d > l.high {
+		high := q.ctl.count.high.Load()
+		if int64(high) >= d || q.ctl.count.high.CompareAndSwap(high, uint64(d)) {
+			l.high = max(int64(min(high, uint64(q.size.n))), d)
+		}
+	}
+}

@@ -1,0 +1,288 @@
+package ring
+
+import (
+	"context"
+	"io"
+
+	"github.com/sluice-ipc/sluice/internal/cpu"
+	"github.com/sluice-ipc/sluice/internal/wait"
+)
+
+// send puts one message. Without block it tries once.
+func (q *queue) send(ctx context.Context, b []byte, block bool) error {
+	if len(b) > q.maxMessage {
+		return q.tooLarge(len(b), q.maxMessage)
+	}
+	l, err := q.borrow(ctx)
+	if err != nil {
+		return q.waited("put into", ErrFull, err)
+	}
+	if st := l.put(b); st != done {
+		return q.sendSlow(ctx, l, b, st, block)
+	}
+	q.items.Wake()
+	l.leave()
+	return nil
+}
+
+// sendSlow goes on with send when the first try, in lane l, ended with st.
+func (q *queue) sendSlow(ctx context.Context, l *lane, b []byte, st status, block bool) error {
+	for {
+		if st != done && (st == ended || st == corrupt || !block || q.opts.WhenFull != Block) {
+			st = l.overflow(b, st)
+		}
+		switch {
+		case st == done:
+			q.items.Wake()
+			l.leave()
+			return nil
+		case st != full && st != short || !block || q.opts.WhenFull == Fail:
+			err := l.putError(st)
+			l.leave()
+			return err
+		}
+		n := l.spin.First()
+		for i := 0; i < n && st != done; i++ {
+			cpu.Pause(1)
+			if st = l.put(b); st == done {
+				l.spin.Won(i)
+			}
+		}
+		if st != full && st != short {
+			continue
+		}
+		e := q.space
+		if st == short {
+			e = q.pool
+		}
+		var err error
+		if l, err = l.wait(ctx, e, l.need(q.ctl.epoch.Load(), q.chunksFor(len(b), st)), n); err != nil {
+			return q.waited("put into", ErrFull, err)
+		}
+		st = l.put(b)
+	}
+}
+
+// wait waits on e until nd is met, first spinning and then asleep, and returns
+// a lane again: the caller's is given back meanwhile, and for good when there is
+// an error. The caller has polled n times for itself.
+func (l *lane) wait(ctx context.Context, e *wait.Event, nd *need, n int) (*lane, error) {
+	q := l.q
+	if l.spin.Rest(nd, n) {
+		nd.free()
+		return l, nil
+	}
+	l.leave()
+	if err := q.sleep(ctx, e, nd); err != nil {
+		return nil, err
+	}
+	return q.borrow(ctx)
+}
+
+// overflow does what the options say about a message that could not be put.
+func (l *lane) overflow(b []byte, st status) status {
+	q := l.q
+	if st != full && st != short {
+		return st
+	}
+	switch q.opts.WhenFull {
+	case DropNewest:
+		q.ctl.count.dropped.Add(1)
+		return done
+	case DropOldest:
+		for range 2 * len(q.entries) {
+			if m, got := l.take(); got == done {
+				q.ctl.count.dropped.Add(1)
+				l.release(m)
+				q.wakeSpace()
+			}
+			if st = l.put(b); st != full && st != short {
+				break
+			}
+		}
+	}
+	return st
+}
+
+// chunksFor is how many chunks a message takes that was short of them, and 0 for
+// one that was not.
+func (q *queue) chunksFor(n int, st status) int {
+	if st != short {
+		return 0
+	}
+	return max(1, (n+q.chunkSize-1)/q.chunkSize)
+}
+
+// putError is what a Put returns that ended with st.
+func (l *lane) putError(st status) error {
+	q := l.q
+	switch st {
+	case full, short:
+		return ErrFull
+	case ended:
+		return q.wrap("put into", ErrClosed)
+	}
+	return l.corrupt(l.t)
+}
+
+// corrupt describes the word of the ring at c.
+func (l *lane) corrupt(c cursor) error {
+	q := l.q
+	return &CorruptError{q.name, "word of the queue", q.size.pos(c), q.words[c.idx].Load()}
+}
+
+// recv takes a message, and returns it with the lane it was taken in, which the
+// caller must leave. Without block it tries once.
+func (q *queue) recv(ctx context.Context, block bool) (*lane, taken, error) {
+	l, err := q.borrow(ctx)
+	if err != nil {
+		return nil, taken{}, q.waited("get from", ErrEmpty, err)
+	}
+	m, st := l.take()
+	if st != done || m.tries > 0 {
+		return q.recvSlow(ctx, l, m, st, block)
+	}
+	return l, m, nil
+}
+
+func (q *queue) recvSlow(ctx context.Context, l *lane, m taken, st status, block bool) (*lane, taken, error) {
+	for {
+		if st == done {
+			var ok bool
+			var err error
+			if l, ok, err = q.screen(ctx, l, m); err != nil {
+				return nil, taken{}, q.waited("get from", ErrEmpty, err)
+			}
+			if ok {
+				return l, m, nil
+			}
+			m, st = l.take()
+			continue
+		}
+		switch {
+		case st != empty || !block:
+			err := l.takeError(st)
+			l.leave()
+			return nil, taken{}, err
+		}
+		n := l.spin.First()
+		for i := 0; i < n && st == empty; i++ {
+			cpu.Pause(1)
+			if m, st = l.take(); st == done {
+				l.spin.Won(i)
+			}
+		}
+		if st != empty {
+			continue
+		}
+		if q.opts.EndAlone && q.alone() {
+			l.leave()
+			return nil, taken{}, io.EOF
+		}
+		var err error
+		if l, err = l.wait(ctx, q.items, l.need(l.seen, 0), n); err != nil {
+			return nil, taken{}, q.waited("get from", ErrEmpty, err)
+		}
+		m, st = l.take()
+	}
+}
+
+// takeError is what a Get returns that ended with st.
+func (l *lane) takeError(st status) error {
+	switch st {
+	case empty:
+		return ErrEmpty
+	case ended:
+		return io.EOF
+	}
+	return l.corrupt(l.h)
+}
+
+// A fate is what is to become of a message that has been delivered before.
+type fate uint8
+
+const (
+	deliver fate = iota
+	drop
+	bury // give it to the dead-letter handler
+)
+
+func (q *queue) fateOf(m taken) fate {
+	switch {
+	case m.tries == 0:
+		return deliver
+	case q.geo.flags&flagDiscard != 0:
+		return drop
+	case q.opts.MaxDeliveries == 0 || m.tries < q.opts.MaxDeliveries:
+		return deliver
+	case q.opts.DeadLetter == nil:
+		return drop
+	}
+	return bury
+}
+
+// screen decides about a message that was just taken in lane l and reports
+// whether it is to be delivered. If not it is gone; the lane that it returns is
+// the one to go on with.
+func (q *queue) screen(ctx context.Context, l *lane, m taken) (*lane, bool, error) {
+	switch q.fateOf(m) {
+	case deliver:
+		if m.tries > 0 {
+			q.ctl.count.redelivered.Add(1)
+		}
+		return l, true, nil
+	case drop:
+		q.ctl.count.discarded.Add(1)
+		l.release(m)
+		q.wakeSpace()
+		return l, false, nil
+	}
+	q.refs.Add(1) // for as long as the handler runs, which must not have a lane
+	l.leave()
+	defer q.unref()
+	defer q.releaseHeld(m)
+	if b, err := q.contents(nil, m); err == nil {
+		q.opts.DeadLetter(b, m.tries)
+	}
+	q.ctl.count.deadLetters.Add(1)
+	l, err := q.borrow(ctx)
+	return l, false, err
+}
+
+// finish frees a message and gives the lane back.
+func (q *queue) finish(l *lane, m taken) {
+	l.release(m)
+	q.wakeSpace()
+	l.leave()
+}
+
+// wakeSpace wakes who waits for something to be taken or freed.
+func (q *queue) wakeSpace() {
+	q.space.Wake()
+	q.pool.WakeAll()
+	q.drain.WakeAll()
+}
+
+// alone reports whether no other participant is left.
+func (q *queue) alone() bool {
+	me := q.peer.ID().Slot()
+	for i := range q.geo.slots {
+		if i == me {
+			continue
+		}
+		if st, _ := q.peer.Slot(i); st != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// wrap names the queue and the operation.
+func (q *queue) wrap(op string, err error) error { return wrapAs(op, q.name, err) }
+
+func (q *queue) tooLarge(n, max int) error { return tooLargeFor(q.name, n, max) }
+
+// waited describes why an operation that waited for cond ended with err.
+func (q *queue) waited(op string, cond, err error) error {
+	return waitedFor(op, q.name, cond, err)
+}

@@ -1,0 +1,103 @@
+package ring
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-ipc/sluice/internal/wait"
+)
+
+// A need is what a goroutine that has left its lane waits for: that something
+// is no longer as its last try found it.
+type need struct {
+	q       *queue
+	word    *atomic.Uint64
+	was     uint64
+	epoch   uint32
+	closing uint32
+	chunks  int // how many must be free, when it is chunks that it needs
+	spin    wait.Spinner
+}
+
+var needs = sync.Pool{New: func() any { return new(need) }}
+
+// Ready implements wait.Cond.
+func (n *need) Ready() bool {
+	ctl := n.q.ctl
+	switch {
+	case n.q.closed.Load() || ctl.closing.Load() != n.closing || ctl.epoch.Load() != n.epoch:
+		return true
+	case n.chunks > 0:
+		return n.q.freeChunks(n.chunks) >= n.chunks
+	}
+	return n.word.Load() != n.was
+}
+
+// freeChunks counts the free chunks, up to most.
+func (q *queue) freeChunks(most int) (n int) {
+	for c := range q.entries {
+		if q.entries[c].state.Load() == 0 {
+			if n++; n == most {
+				break
+			}
+		}
+	}
+	return n
+}
+
+// need returns what must change before another try can do better than the
+// lane's last. chunks is not 0 if that one was short of so many.
+func (l *lane) need(epoch uint32, chunks int) *need {
+	n := needs.Get().(*need)
+	n.q, n.word, n.was = l.q, &l.q.words[l.sawAt], l.saw
+	n.closing, n.epoch, n.chunks = l.sawClosing, epoch, chunks
+	return n
+}
+
+func (n *need) free() {
+	n.q, n.word = nil, nil
+	needs.Put(n)
+}
+
+// sleep waits on e until n is met, and frees n. The caller has left its lane.
+func (q *queue) sleep(ctx context.Context, e *wait.Event, n *need) error {
+	defer n.free()
+	if err := q.retain(); err != nil {
+		return err
+	}
+	defer q.release()
+	if q.closed.Load() {
+		return ErrClosed
+	}
+	n.spin = *wait.NewSpinner(q.opts.Spin)
+	if err := e.Sleep(ctx, n, &n.spin); err != nil {
+		return err
+	}
+	return q.poisoned()
+}
+
+// retain keeps the memory in place for who has no lane.
+func (q *queue) retain() error {
+	if q.closed.Load() {
+		return ErrClosed
+	}
+	if q.seg == nil {
+		return nil
+	}
+	return q.seg.Retain()
+}
+
+func (q *queue) release() {
+	if q.seg != nil {
+		q.seg.Release()
+	}
+}
+
+// poisoned returns why the segment must not be used any more, if so.
+func (q *queue) poisoned() error {
+	if q.seg == nil {
+		return nil
+	}
+	return q.seg.Err()
+}
