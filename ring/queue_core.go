@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/mem"
@@ -36,8 +35,7 @@ type queue struct {
 	words   []atomic.Uint64
 	entries []entry
 	table   []laneWords // of all slots
-	payload unsafe.Pointer
-	stride  uintptr
+	chunks  pool
 
 	chunkSize  int
 	maxMessage int
@@ -82,7 +80,7 @@ func attachQueue(name string, b []byte, o *QueueOptions) (*queue, error) {
 	q.words = mem.Slice[atomic.Uint64](b, g.ringOff(), g.capacity)
 	q.entries = mem.Slice[entry](b, g.entriesOff(), g.chunks)
 	q.table = mem.Slice[laneWords](b, g.lanesOff(), g.slots*g.lanes)
-	q.setBase(b, g)
+	q.chunks = poolOf(b, g)
 	q.key = maphash.Comparable(raceSeed, &b[0])
 	if q.light = wait.Light(); !q.light && mem.PlainRelease {
 		q.ctl.strong.Store(1) // as for a ring: see attach
@@ -151,6 +149,9 @@ func (q *queue) wakeAll() {
 	q.pool.WakeAll()
 	q.drain.WakeAll()
 }
+
+// bytesOf returns n bytes of chunk c's memory.
+func (q *queue) bytesOf(c uint32, n int) []byte { return q.chunks.bytes(c, n) }
 
 func (q *queue) published() { race.Release(q.key) }
 func (q *queue) taken()     { race.Acquire(q.key) }

@@ -104,9 +104,7 @@ func (q *queue) tryBorrow() (*lane, error) { return q.borrow(context.Background(
 // leave gives the lane back.
 func (l *lane) leave() {
 	if l.ops++; l.ops%heedEvery == 0 {
-		l.gate.Leave()
 		l.q.heed()
-		return
 	}
 	l.gate.Leave()
 }
@@ -155,8 +153,5 @@ func (q *queue) find(laps func(w uint64) uint64) cursor {
 // heed looks after peers who may have died.
 func (q *queue) heed() {
 	hook.At("queue.heed")
-	if q.seg != nil && q.seg.Retain() == nil {
-		q.peer.Heed()
-		q.seg.Release()
-	}
+	q.peer.Heed()
 }

@@ -251,19 +251,19 @@ func examineQueue(name string, b []byte) (*geometry, error) {
 	return g, nil
 }
 
-// chunkAt is where the payload of chunk c begins. It cannot leave the memory:
-// c is below the number of chunks.
-func (q *queue) chunkAt(c uint32) unsafe.Pointer {
-	return unsafe.Add(q.payload, uintptr(c)*q.stride)
+// A pool is the memory of the chunks.
+type pool struct {
+	base   unsafe.Pointer
+	stride uintptr
+	size   int // bytes of payload in a chunk
 }
 
-// bytesOf returns the payload memory of chunk c, n bytes of it.
-func (q *queue) bytesOf(c uint32, n int) []byte {
-	return unsafe.Slice((*byte)(q.chunkAt(c)), q.chunkSize)[:n:n]
+func poolOf(b []byte, g *geometry) pool {
+	return pool{unsafe.Pointer(&b[g.chunksOff()]), uintptr(g.stride()), g.chunkSize}
 }
 
-// setBase remembers where the chunks lie.
-func (q *queue) setBase(b []byte, g *geometry) {
-	q.payload = unsafe.Pointer(&b[g.chunksOff()])
-	q.stride = uintptr(g.stride())
+// bytes returns the payload memory of chunk c, which exists, n bytes of it at
+// most what a chunk has.
+func (p *pool) bytes(c uint32, n int) []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(p.base, uintptr(c)*p.stride)), p.size)[:n:n]
 }
