@@ -17,6 +17,8 @@ func init() {
 		pipeImpl,
 		pipeBatchImpl,
 		pipeConnImpl,
+		queueImpl,
+		queueBatchImpl,
 		unixImpl,
 		unixpacketImpl,
 		ospipeImpl,
@@ -47,9 +49,9 @@ type impl struct {
 
 // shared is what the parent holds for one pair of processes.
 type shared struct {
-	files   [2][]*os.File // per process, inherited
-	handles [2]shm.Handle // likewise, found by name; may be nil
-	release func()        // what is left to do when the children are gone
+	files   [2][]*os.File   // per process, inherited
+	handles [2][]shm.Handle // likewise, found by their names: see handleName
+	release func()          // what is left to do when the children are gone
 }
 
 // close gives up the parent's copies. The children have theirs.

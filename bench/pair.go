@@ -65,12 +65,12 @@ func newPair(s spec, at place) (p *pair, err error) {
 func (p *pair) start(side int, at place) (*process, error) {
 	r := role{Spec: p.spec, Side: side, Canary: at.canary}
 	var files []*os.File
-	var handle shm.Handle
+	var handles []shm.Handle
 	if at.canary {
 		files = append(files, p.watch)
 	}
 	if p.share != nil {
-		handle = p.share.handles[side]
+		handles = p.share.handles[side]
 		r.Files = len(p.share.files[side])
 		files = append(files, p.share.files[side]...)
 	}
@@ -84,7 +84,7 @@ func (p *pair) start(side int, at place) (*process, error) {
 			r.Stay = at.cpus[side : side+1]
 		}
 	}
-	return startProcess(r, files, handle, procs)
+	return startProcess(r, files, handles, procs)
 }
 
 // look is a canary. nil: there is none here.

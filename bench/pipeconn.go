@@ -18,9 +18,6 @@ var pipeConnImpl = &impl{
 	open:    openConn,
 }
 
-// connHandle is the name under which a child finds its end.
-const connHandle = "bench"
-
 func connOptions(s spec) *conn.Options {
 	return &conn.Options{Size: ringSize(s.Size), Spin: spins[s.Wait], Prefault: true}
 }
@@ -31,7 +28,7 @@ func shareConn(s spec) (*shared, error) {
 		return nil, err
 	}
 	return &shared{
-		handles: [2]shm.Handle{a, b},
+		handles: [2][]shm.Handle{{a}, {b}},
 		release: func() { // what has not been passed on
 			a.Close()
 			b.Close()
@@ -40,7 +37,7 @@ func shareConn(s spec) (*shared, error) {
 }
 
 func openConn(s spec, side int, files []*os.File) (endpoint, error) {
-	c, err := conn.Inherited(connHandle, connOptions(s))
+	c, err := conn.Inherited(handleName(0), connOptions(s))
 	if err != nil {
 		return nil, err
 	}

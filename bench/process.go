@@ -29,8 +29,8 @@ type process struct {
 var program = os.Executable
 
 // startProcess starts this program again as a child. The files are inherited
-// and stay the caller's; the handle, which may be nil, is passed on.
-func startProcess(r role, files []*os.File, h shm.Handle, procs int) (*process, error) {
+// and stay the caller's; the handles are passed on.
+func startProcess(r role, files []*os.File, handles []shm.Handle, procs int) (*process, error) {
 	self, err := program()
 	if err != nil {
 		return nil, fmt.Errorf("bench: find own program: %w", err)
@@ -56,8 +56,8 @@ func startProcess(r role, files []*os.File, h shm.Handle, procs int) (*process, 
 	if err != nil {
 		return nil, err
 	}
-	if h != nil {
-		if err := shm.Pass(p.cmd, connHandle, h); err != nil {
+	for i, h := range handles {
+		if err := shm.Pass(p.cmd, handleName(i), h); err != nil {
 			return nil, err
 		}
 	}
@@ -67,6 +67,9 @@ func startProcess(r role, files []*os.File, h shm.Handle, procs int) (*process, 
 	go p.listen(out)
 	return p, nil
 }
+
+// handleName is the name under which a child finds handle number i.
+func handleName(i int) string { return fmt.Sprintf("bench-%d", i) }
 
 // listen passes on what the child says until it says no more.
 func (p *process) listen(out io.Reader) {

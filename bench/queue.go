@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/sluice-ipc/sluice/internal/mem"
+	"github.com/sluice-ipc/sluice/ring"
+	"github.com/sluice-ipc/sluice/shm"
+)
+
+// queueImpl is ring.Queue, one for each direction. Up to 1 KiB messages are
+// plain values that are put and got; larger ones lie in chunks that are filled
+// and read in place.
+var queueImpl = &impl{
+	name:    "queue",
+	benches: []string{benchRTT, benchThroughput},
+	waits:   []string{waitSpin, waitBlock, waitAdaptive},
+	share:   shareQueue,
+	open: func(s spec, side int, files []*os.File) (endpoint, error) {
+		return openQueue(s, side, 1)
+	},
+}
+
+// queueBatchImpl puts and gets many plain values at a time.
+var queueBatchImpl = &impl{
+	name:    "queue-batch",
+	benches: []string{benchThroughput},
+	waits:   []string{waitSpin, waitBlock, waitAdaptive},
+	max:     1 << 10,
+	share:   shareQueue,
+	open: func(s spec, side int, files []*os.File) (endpoint, error) {
+		return openQueue(s, side, queueBatch)
+	},
+}
+
+// queueBatch is how many messages a batch has.
+const queueBatch = 16
+
+// A queueMaker knows the type of the messages of one size.
+type queueMaker struct {
+	share func(label string, o *ring.QueueOptions) (shm.Handle, error)
+	open  func(s spec, side, batch int) (endpoint, error)
+}
+
+// queueMakers are for plain messages, by their size.
+var queueMakers = map[int]queueMaker{
+	8:       plainMaker[[1]uint64](),
+	64:      plainMaker[[8]uint64](),
+	1 << 10: plainMaker[[128]uint64](),
+}
+
+func plainMaker[T any]() queueMaker {
+	return queueMaker{share: shareQueueOf[T], open: openValues[T]}
+}
+
+func makerFor(size int) queueMaker {
+	if m, ok := queueMakers[size]; ok {
+		return m
+	}
+	return queueMaker{share: shareQueueOf[[]byte], open: openLoans}
+}
+
+// shareQueueOf makes one queue.
+func shareQueueOf[T any](label string, o *ring.QueueOptions) (shm.Handle, error) {
+	return ring.AnonymousQueue[T](label, o)
+}
+
+// queueOptions are like those of the pipe, but for the default capacity.
+func queueOptions(s spec) *ring.QueueOptions {
+	o := &ring.QueueOptions{
+		Capacity:  min(1024, max(8, ringSize(s.Size)/s.Size)),
+		ChunkSize: s.Size,
+		Hold:      2,
+		Lanes:     2,
+		Spin:      spins[s.Wait],
+		Segment:   shm.Options{Prefault: true, MaxParticipants: s.Producers + s.Consumers + 2},
+	}
+	o.Bytes = o.Capacity * o.ChunkSize
+	return o
+}
+
+// shareQueue makes a queue for each direction that there is.
+func shareQueue(s spec) (*shared, error) {
+	directions := 2
+	if s.Bench != benchRTT {
+		directions = 1
+	}
+	var queues []shm.Handle
+	sh := &shared{release: func() {
+		for _, q := range queues {
+			q.(interface{ Close() error }).Close()
+		}
+	}}
+	for range directions {
+		q, err := makerFor(s.Size).share("bench", queueOptions(s))
+		if err != nil {
+			sh.close()
+			return nil, err
+		}
+		queues = append(queues, q)
+	}
+	for side := range sh.handles {
+		sh.handles[side] = queues
+	}
+	return sh, nil
+}
+
+func openQueue(s spec, side, batch int) (endpoint, error) {
+	return makerFor(s.Size).open(s, side, batch)
+}
+
+// inheritQueues returns the queue to send through and the one to receive from.
+// In one direction only, they are the same.
+func inheritQueues[T any](s spec, side int) (out, in *ring.Queue[T], err error) {
+	var queues [2]*ring.Queue[T]
+	directions := 2
+	if s.Bench != benchRTT {
+		directions = 1
+	}
+	for i := range directions {
+		if queues[i], err = ring.InheritedQueue[T](handleName(i), queueOptions(s)); err != nil {
+			return nil, nil, err
+		}
+	}
+	if directions == 1 {
+		return queues[0], queues[0], nil
+	}
+	return queues[side], queues[1-side], nil
+}
+
+// valuesEnd puts and gets values.
+type valuesEnd[T any] struct {
+	payload
+	out, in *ring.Queue[T]
+	many    []T    // a batch
+	v       *T     // one message
+	b       []byte // its memory
+}
+
+func openValues[T any](s spec, side, batch int) (endpoint, error) {
+	out, in, err := inheritQueues[T](s, side)
+	if err != nil {
+		return nil, err
+	}
+	e := &valuesEnd[T]{payload: newPayload(s.Size), out: out, in: in, many: make([]T, batch)}
+	e.v = &e.many[0]
+	e.b = mem.BytesOf(e.v)
+	if batch > 1 {
+		return &valueBatchEnd[T]{e}, nil
+	}
+	return e, nil
+}
+
+func (e *valuesEnd[T]) put(ctx context.Context, i uint64) error {
+	e.fill(e.b, i)
+	return e.out.Put(ctx, *e.v)
+}
+
+func (e *valuesEnd[T]) get(ctx context.Context, i uint64) (err error) {
+	if *e.v, err = e.in.Get(ctx); err != nil {
+		return err
+	}
+	if !e.good(e.b, i) {
+		return e.wrong(e.b, i)
+	}
+	return nil
+}
+
+func (e *valuesEnd[T]) ping(rec *recorder, n int) error {
+	ctx := context.Background()
+	rec.start()
+	for i := range uint64(n) {
+		if err := e.put(ctx, i); err != nil {
+			return err
+		}
+		if err := e.get(ctx, i); err != nil {
+			return err
+		}
+		rec.trip()
+	}
+	rec.stop()
+	return nil
+}
+
+func (e *valuesEnd[T]) echo(n int) error {
+	ctx := context.Background()
+	for i := range uint64(n) {
+		if err := e.get(ctx, i); err != nil {
+			return err
+		}
+		if err := e.put(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *valuesEnd[T]) send(n int) error {
+	ctx := context.Background()
+	for i := range uint64(n) {
+		if err := e.put(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *valuesEnd[T]) recv(n int) error {
+	ctx := context.Background()
+	for i := range uint64(n) {
+		if err := e.get(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *valuesEnd[T]) close() error { return firstError(e.out.Close(), e.in.Close()) }
+
+// valueBatchEnd puts and gets many at a time.
+type valueBatchEnd[T any] struct{ *valuesEnd[T] }
+
+func (e *valueBatchEnd[T]) send(n int) error {
+	ctx := context.Background()
+	for i := 0; i < n; i += len(e.many) {
+		some := e.many[:min(len(e.many), n-i)]
+		for j := range some {
+			e.fill(mem.BytesOf(&some[j]), uint64(i+j))
+		}
+		if _, err := e.out.PutBatch(ctx, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *valueBatchEnd[T]) recv(n int) error {
+	ctx := context.Background()
+	for i := 0; i < n; {
+		got, err := e.in.GetBatch(ctx, e.many)
+		if err != nil {
+			return err
+		}
+		for j := range e.many[:got] {
+			if b := mem.BytesOf(&e.many[j]); !e.good(b, uint64(i)) {
+				return e.wrong(b, uint64(i))
+			}
+			i++
+		}
+	}
+	return nil
+}
