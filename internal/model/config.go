@@ -58,6 +58,7 @@ const (
 	CountFirst       Rule = "repair counts before it frees"                        // after
 	CountExact       Rule = "repair counts only from n-1 to n"                     // adds one
 	Settled          Rule = "R of lap(t) without the chunk means never published"  // look anyway
+	LookAgain        Rule = "repair looks again at a chunk whose CAS failed"       // goes on
 	TakerSlot        Rule = "the announcement is looked at again with its slot"    // orphan at once
 )
 

@@ -13,6 +13,9 @@ func (m *machine) repCAS(s *state, t int) {
 	th := &s.th[t]
 	ch := &s.chunks[th.c-1]
 	hit := m.exact(ch.word, th.w)
+	if !hit && th.pc != repCount && m.has(LookAgain) {
+		th.done &^= 1 << (th.c - 1) // another repairer may have got half as far
+	}
 	switch th.pc {
 	case repOrphan:
 		if hit {

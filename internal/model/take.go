@@ -155,7 +155,6 @@ func (m *machine) takeHeld(s *state, t int) {
 // have makes the steps of one that has a message.
 func (m *machine) have(s *state, t int) {
 	th := &s.th[t]
-	ch := &s.chunks[th.c-1]
 	switch th.pc {
 	case deliver:
 		m.handOver(s, t)
@@ -171,8 +170,8 @@ func (m *machine) have(s *state, t int) {
 		m.emit(s, "requeued")
 	case countDone:
 		n := &s.count[t]
-		if *n != ch.arg-1 && m.has(DoneFirst) {
-			m.fail("lane %d counts %d after %d", t, ch.arg, *n)
+		if w := s.chunks[th.c-1].word; *n != w.arg-1 && m.has(DoneFirst) {
+			m.fail("lane %d counts %d after %d", t, w.arg, *n)
 		}
 		*n++
 		m.counted(s, th.c)
