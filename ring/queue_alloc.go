@@ -61,6 +61,7 @@ func (l *lane) keep(c uint32) {
 
 // free gives back a single chunk that is ours.
 func (l *lane) free(c uint32) {
+	l.slip.got++
 	hook.At("queue.free")
 	l.q.store(l.q.state(c), 0) //sync:queue-free release: we have read the payload
 	l.hints[l.hint%hintCount] = c

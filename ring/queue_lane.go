@@ -5,6 +5,7 @@ import (
 	"math"
 	"sync/atomic"
 
+	"github.com/sluice-ipc/sluice/internal/cpu"
 	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/wait"
@@ -33,8 +34,10 @@ type lane struct {
 
 	chain []uint32 // scratch: the chunks of one message
 
-	spin *wait.Spinner
-	ops  uint32
+	spin   *wait.Spinner
+	slip   slip   // how to wait for peers that keep us busy
+	pauses uint32 // between two polls
+	ops    uint32
 
 	// What stood in the way of the last try, for who waits until it changes.
 	saw        uint64
@@ -71,7 +74,8 @@ func (l *lane) init(q *queue, slot, no int) {
 	l.past = l.h
 	l.seen = q.ctl.epoch.Load() - 1 // so that it looks for orphans once
 	l.spare = noChunk
-	l.spin = wait.NewSpinner(q.opts.Spin)
+	l.slip.most = 14
+	l.spin, l.pauses = wait.NewSpinner(q.opts.Spin), pauses()
 	// Lanes begin far from each other, however many there are.
 	const golden = 0x9e3779b97f4a7c15
 	n := uint64(slot*q.geo.lanes+no+1) * golden >> 32
@@ -154,4 +158,21 @@ func (q *queue) find(laps func(w uint64) uint64) cursor {
 func (q *queue) heed() {
 	hook.At("queue.heed")
 	q.peer.Heed()
+}
+
+// glance polls n times, about a microsecond, for a change of the word that stood
+// in the way of the last try.
+func (l *lane) glance(n int) bool {
+	l.slip.gather(n)
+	word, ctl := &l.q.words[l.sawAt], l.q.ctl
+	for i := 0; i < n; i += int(l.pauses) {
+		if word.Load() != l.saw || ctl.closing.Load() != l.sawClosing {
+			l.spin.Won(i)
+			l.slip.won(i)
+			return true
+		}
+		cpu.Pause(l.pauses)
+	}
+	l.slip.lost()
+	return false
 }

@@ -60,6 +60,7 @@ func (l *lane) publish(c uint32) status {
 		if q.words[l.t.idx].CompareAndSwap(w, wordOf(l.t.lap, wordFull, c)) { //sync:queue-word release: the chunk holds a whole message
 			mem.StoreRelease(&l.last, pos+1)
 			l.t = q.size.next(l.t)
+			l.slip.got++
 			l.watchDepth()
 			return done
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 
-	"github.com/sluice-ipc/sluice/internal/cpu"
 	"github.com/sluice-ipc/sluice/internal/wait"
 )
 
@@ -42,13 +41,8 @@ func (q *queue) sendSlow(ctx context.Context, l *lane, b []byte, st status, bloc
 			return err
 		}
 		n := l.spin.First()
-		for i := 0; i < n && st != done; i++ {
-			cpu.Pause(1)
-			if st = l.put(b); st == done {
-				l.spin.Won(i)
-			}
-		}
-		if st != full && st != short {
+		if st == full && l.glance(n) {
+			st = l.put(b)
 			continue
 		}
 		e := q.space
@@ -166,13 +160,8 @@ func (q *queue) recvSlow(ctx context.Context, l *lane, m taken, st status, block
 			return nil, taken{}, err
 		}
 		n := l.spin.First()
-		for i := 0; i < n && st == empty; i++ {
-			cpu.Pause(1)
-			if m, st = l.take(); st == done {
-				l.spin.Won(i)
-			}
-		}
-		if st != empty {
+		if l.glance(n) {
+			m, st = l.take()
 			continue
 		}
 		if q.opts.EndAlone && q.alone() {

@@ -20,6 +20,7 @@ import (
 type slip struct {
 	on    bool
 	got   int // messages released since the last wait
+	most  int // polls that a short wait takes at most; 0: slipShort
 	short int // waits in a row that were over at once
 }
 
@@ -38,15 +39,33 @@ var pauses = sync.OnceValue(func() uint32 {
 	return uint32(max(pollTime/cpu.PauseTime(), 1))
 })
 
-// glance polls n times, about a microsecond, for a frame at next.
-func (rd *Reader) glance(n int) bool {
-	s := &rd.slip
+// gather begins a wait of n polls, about a microsecond, and spends half of it at
+// once when that has been paying.
+func (s *slip) gather(n int) {
 	if s.on {
 		if s.on = s.got >= slipGain; s.on {
 			cpu.Pause(uint32(n/2 + 1))
 		}
 	}
 	s.got = 0
+}
+
+// won ends a wait that was over at the i-th poll.
+func (s *slip) won(i int) {
+	if i >= max(s.most, slipShort) {
+		s.short = 0
+	} else if s.short++; s.short >= slipAfter {
+		s.on, s.got, s.short = true, slipGain, 0
+	}
+}
+
+// lost ends a wait that was in vain.
+func (s *slip) lost() { s.short = 0 }
+
+// glance polls n times, about a microsecond, for a frame at next.
+func (rd *Reader) glance(n int) bool {
+	s := &rd.slip
+	s.gather(n)
 	word := rd.r.words.At(rd.next)
 	// A message of 64 bytes reaches into the next line. Looking at both lets
 	// the processor fetch them together once the writer has changed them.
@@ -58,15 +77,11 @@ func (rd *Reader) glance(n int) bool {
 		}
 		if word.Load() != 0 {
 			rd.spin.Won(i)
-			if i >= slipShort {
-				s.short = 0
-			} else if s.short++; s.short >= slipAfter {
-				s.on, s.got, s.short = true, slipGain, 0
-			}
+			s.won(i)
 			return true
 		}
 		cpu.Pause(rd.pauses)
 	}
-	s.short = 0
+	s.lost()
 	return false
 }

@@ -36,6 +36,9 @@ func membarrier(cmd uintptr) error {
 	return fmt.Errorf("sys: membarrier: %w", errno)
 }
 
+// Yield lets another thread have this CPU, if one wants it.
+func Yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+
 // Affinity lists the CPUs that this process may run on.
 func Affinity() ([]int, error) {
 	// The fixed set holds 1024; the kernel says EINVAL if it needs more.

@@ -76,5 +76,6 @@ func WatchPid(pid int) (exited <-chan struct{}, stop func(), err error) {
 
 func MembarrierRegister() error             { return errors.ErrUnsupported }
 func Membarrier() error                     { return errors.ErrUnsupported }
+func Yield()                                {}
 func Affinity() ([]int, error)              { return nil, errors.ErrUnsupported }
 func SetAffinity(pid int, cpus []int) error { return errors.ErrUnsupported }

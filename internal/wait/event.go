@@ -136,6 +136,8 @@ func (e *Event) spin(ctx context.Context, c Cond, s *Spinner) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		// Whoever we wait for may need this CPU.
+		sys.Yield()
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ const (
 	descheduled = 20 * time.Microsecond // a step this late means that we lost the CPU
 	offTime     = 10 * time.Millisecond // how long we then do not spin at all
 	probeEvery  = 16                    // waits without spinning between two tries
-	checkEvery  = 64                    // steps between two looks at the context, in mode Always
+	checkEvery  = 2                     // steps between two looks at the context, in mode Always
 )
 
 // Spinner decides how long one end waits for its peer before it sleeps. It
@@ -111,7 +111,7 @@ func (s *Spinner) timed(c Cond) bool {
 	}
 }
 
-// always polls c for some 64 µs.
+// always polls c for some 2 µs.
 func (s *Spinner) always(c Cond) bool {
 	for range checkEvery {
 		if s.poll(c) >= 0 {
