@@ -13,14 +13,15 @@ func (l *lane) putChain(b []byte) status {
 	if st != done {
 		return st
 	}
-	c := head
-	for at := 0; at < len(b); at += q.chunkSize {
+	// By our own list: a peer may write into the links.
+	for i, c := range l.chain {
+		at := i * q.chunkSize
 		n := min(q.chunkSize, len(b)-at)
 		mem.Copy(q.bytesOf(c, n), b[at:])
-		c = nextOf(q.meta(c).Load())
 	}
 	if st = l.publish(head); st != done {
 		l.freeChain(head)
+		q.pool.WakeAll()
 	}
 	return st
 }
@@ -36,6 +37,7 @@ func (l *lane) newChain(n int) (uint32, status) {
 			for _, c := range l.chain {
 				l.free(c)
 			}
+			q.pool.WakeAll() // they may be all that another one needs
 			return 0, short
 		}
 		l.chain = append(l.chain, c)

@@ -66,6 +66,7 @@ type peers interface {
 	ID() shm.ID
 	Slot(i int) (shm.State, shm.ID)
 	AnyDead() bool
+	CheckPeers()
 	Heed()
 }
 

@@ -65,7 +65,7 @@ func (l *lane) takeFrom(w uint64) (taken, status) {
 	q := l.q
 	c, pos := chunkOfWord(w), q.size.pos(l.h)
 	hook.At("queue.take.announce")
-	mem.StoreRelease(&l.pub.taking, announce(pos, c))
+	mem.StoreRelease(&l.pub.taking, announce(pos, c)) //sync:queue-taking release: before the word changes
 	hook.At("queue.take.swap")
 	// The swap is a fence behind the announcement: who finds the word
 	// changed finds the announcement too, until the chunk is HELD.
@@ -111,8 +111,9 @@ func (l *lane) atEnd(w uint64) (taken, status) {
 			q.wakeAll()
 			w, l.saw = sealed, sealed
 		}
-		// A death that is not repaired yet may leave us an orphan. Repair
-		// changes the epoch before the slot stops being DEAD.
+		// A death may leave us an orphan, also one that nobody has noticed
+		// yet. Repair changes the epoch before the slot stops being DEAD.
+		q.peer.CheckPeers()
 		if q.peer.AnyDead() {
 			return taken{}, empty
 		}

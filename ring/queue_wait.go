@@ -30,8 +30,18 @@ func (n *need) Ready() bool {
 		return true
 	case n.chunks > 0:
 		return n.q.freeChunks(n.chunks) >= n.chunks
+	case n.word.Load() != n.was:
+		return true
 	}
-	return n.word.Load() != n.was
+	return stateOfWord(n.was) != wordFull && n.q.nobodyLeft(n.was)
+}
+
+// nobodyLeft reports whether those are gone whose presence alone kept a consumer
+// that saw w from the end. Repair wakes everybody before a slot is free, and so
+// does who leaves: who looked in between is not woken again, but sees it here at
+// its next tick.
+func (q *queue) nobodyLeft(w uint64) bool {
+	return stateOfWord(w) == wordSealed && !q.peer.AnyDead() || q.opts.EndAlone && q.alone()
 }
 
 // freeChunks counts the free chunks, up to most.
