@@ -44,6 +44,7 @@ var layers = []layer{
 	{"shm/lock", add(internals, "shm"), nil},
 	{"shm/proc", add(internals, "shm"), nil},
 	{"ring", add(internals, "shm"), nil},
+	{"internal/soak", nil, nil},
 	{"value", add(internals, "shm", "shm/lock"), nil},
 	{"conn", add(internals, "shm", "ring"), nil},
 	{"examples", public, nil},
