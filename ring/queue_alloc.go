@@ -26,12 +26,13 @@ func (l *lane) alloc() uint32 {
 		l.since = 0
 		back, l.next = l.next, l.home
 	}
-	for range l.q.entries {
+	for range l.q.geo.chunks {
 		c := l.next
-		if l.next++; int(l.next) == len(l.q.entries) {
+		if l.next++; int(l.next) == l.q.geo.chunks {
 			l.next = 0
 		}
 		if l.claim(c) {
+			l.q.chunks.prefetch(c + prefetchAhead)
 			return c
 		}
 		if back != noChunk { // home is in use: go on where we were
@@ -61,7 +62,7 @@ func (l *lane) keep(c uint32) {
 
 // free gives back a single chunk that is ours.
 func (l *lane) free(c uint32) {
-	l.slip.got++
+	l.stream.got++
 	hook.At("queue.free")
 	l.q.store(l.q.state(c), 0) //sync:queue-free release: we have read the payload
 	l.hints[l.hint%hintCount] = c
@@ -71,7 +72,11 @@ func (l *lane) free(c uint32) {
 }
 
 // setMeta writes the meta word of a chunk that is ours.
-func (q *queue) setMeta(c uint32, m uint64) { mem.StoreRelease(q.meta(c), m) }
+func (q *queue) setMeta(c uint32, m uint64) {
+	if p := q.meta(c); p.Load() != m { // mostly it is what it was
+		mem.StoreRelease(p, m)
+	}
+}
 
 // setState changes the state of a chunk that is ours, where nobody sleeps until
 // it is changed.

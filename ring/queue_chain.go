@@ -7,7 +7,7 @@ import (
 
 // putChain is put for a message that takes several chunks: a head and the parts
 // that continue it, each of which names the next.
-func (l *lane) putChain(b []byte) status {
+func (l *lane) putChain(b []byte, w uint64) status {
 	q := l.q
 	head, st := l.newChain(len(b))
 	if st != done {
@@ -19,7 +19,7 @@ func (l *lane) putChain(b []byte) status {
 		n := min(q.chunkSize, len(b)-at)
 		mem.Copy(q.bytesOf(c, n), b[at:])
 	}
-	if st = l.publish(head); st != done {
+	if st = l.publish(head, w); st != done {
 		l.freeChain(head)
 		q.pool.WakeAll()
 	}
@@ -85,7 +85,7 @@ func (l *lane) freeParts(head uint32) {
 
 // isPart reports whether c is a chunk, and continues head.
 func (q *queue) isPart(c, head uint32) bool {
-	if int(c) >= len(q.entries) {
+	if int(c) >= q.geo.chunks {
 		return false
 	}
 	s := q.state(c).Load()

@@ -80,9 +80,9 @@ func (q *queue) unref() {
 func (q *queue) flush(ctx context.Context) error {
 	for i := range q.lanes {
 		for {
-			nd, err := q.untaken(&q.lanes[i])
+			nd, err := q.untaken(ctx, &q.lanes[i])
 			if err != nil {
-				return q.wrap("flush", err)
+				return q.waited("flush", ErrFull, err)
 			}
 			if nd == nil {
 				break
@@ -97,22 +97,18 @@ func (q *queue) flush(ctx context.Context) error {
 
 // untaken returns what must change before the last message of lane l is taken,
 // or nil if it has been.
-func (q *queue) untaken(l *lane) (*need, error) {
-	if err := q.retain(); err != nil {
-		return nil, err
+func (q *queue) untaken(ctx context.Context, l *lane) (*need, error) {
+	if err := l.gate.Enter(ctx); err != nil {
+		return nil, gateError(err)
 	}
-	defer q.release()
-	last := l.last.Load()
-	if last == 0 {
-		return nil, nil
-	}
-	at := q.size.cursorAt(last - 1)
-	w := q.words[at.idx].Load()
-	if q.size.lapDiff(lapOfWord(w), at.lap) > 0 {
+	defer l.gate.Leave()
+	at := l.last
+	w := q.word(at.idx).Load()
+	if !l.sent || q.size.lapDiff(lapOfWord(w), at.lap) > 0 {
 		return nil, nil
 	}
 	n := needs.Get().(*need)
-	n.q, n.word, n.was, n.chunks = q, &q.words[at.idx], w, 0
+	n.q, n.word, n.was, n.chunks = q, q.word(at.idx), w, 0
 	n.closing, n.epoch = q.ctl.closing.Load(), q.ctl.epoch.Load()
 	return n, nil
 }
@@ -137,8 +133,8 @@ func (q *queue) orphans() (n int) {
 	if q.ctl.epoch.Load() == 0 {
 		return 0 // there has never been one
 	}
-	for c := range q.entries {
-		if kindOf(q.entries[c].state.Load()) == kindOrphan {
+	for c := range q.geo.chunks {
+		if kindOf(q.state(uint32(c)).Load()) == kindOrphan {
 			n++
 		}
 	}

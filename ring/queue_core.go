@@ -29,13 +29,12 @@ type queue struct {
 	seg  *shm.Segment
 	geo  geometry
 
-	ctl     *queueControl
-	light   bool // we may publish without a fence, unless ctl.strong
-	size    ringSize
-	words   []atomic.Uint64
-	entries []entry
-	table   []laneWords // of all slots
-	chunks  pool
+	ctl    *queueControl
+	light  bool // we may publish without a fence, unless ctl.strong
+	size   ringSize
+	words  []atomic.Uint64
+	table  []laneWords // of all slots
+	chunks pool
 
 	chunkSize  int
 	maxMessage int
@@ -79,7 +78,6 @@ func attachQueue(name string, b []byte, o *QueueOptions) (*queue, error) {
 	q := &queue{name: name, opts: *o, geo: *g, size: sizeOfRing(g.capacity), chunkSize: g.chunkSize, maxMessage: g.maxMessage()}
 	q.ctl = mem.At[queueControl](b, 0)
 	q.words = mem.Slice[atomic.Uint64](b, g.ringOff(), g.capacity)
-	q.entries = mem.Slice[entry](b, g.entriesOff(), g.chunks)
 	q.table = mem.Slice[laneWords](b, g.lanesOff(), g.slots*g.lanes)
 	q.chunks = poolOf(b, g)
 	q.key = maphash.Comparable(raceSeed, &b[0])
@@ -124,9 +122,6 @@ func (q *queue) Join(slot int) {
 
 func (q *queue) laneOf(slot, lane int) *laneWords { return &q.table[slot*q.geo.lanes+lane] }
 
-func (q *queue) state(c uint32) *atomic.Uint64 { return &q.entries[c].state }
-func (q *queue) meta(c uint32) *atomic.Uint64  { return &q.entries[c].meta }
-
 // store publishes v, before a look at whether somebody sleeps who waits for it.
 func (q *queue) store(p *atomic.Uint64, v uint64) {
 	if q.light && q.ctl.strong.Load() == 0 {
@@ -150,6 +145,11 @@ func (q *queue) wakeAll() {
 	q.pool.WakeAll()
 	q.drain.WakeAll()
 }
+
+func (q *queue) word(i uint32) *atomic.Uint64 { return &q.words[i] }
+
+func (q *queue) state(c uint32) *atomic.Uint64 { return &q.chunks.entries[c].state }
+func (q *queue) meta(c uint32) *atomic.Uint64  { return &q.chunks.entries[c].meta }
 
 // bytesOf returns n bytes of chunk c's memory.
 func (q *queue) bytesOf(c uint32, n int) []byte { return q.chunks.bytes(c, n) }

@@ -337,5 +337,9 @@ func (l *lane) commit(m taken) status {
 	if l.sawClosing = l.q.ctl.closing.Load(); l.sawClosing != 0 { //sync:queue-closing acquire: nobody may put any more
 		return ended
 	}
-	return l.publish(m.c)
+	w, st := l.room()
+	if st != done {
+		return st
+	}
+	return l.publish(m.c, w)
 }

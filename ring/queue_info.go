@@ -110,13 +110,13 @@ func (q *queue) stats() QueueStats {
 		Dropped: c.dropped.Load(), Discarded: c.discarded.Load(),
 		Redelivered: c.redelivered.Load(), Requeued: c.requeued.Load(),
 		DeadLetters: c.deadLetters.Load(), Recovered: c.recovered.Load(),
-		Chunks:           len(q.entries),
+		Chunks:           q.geo.chunks,
 		ConsumersWaiting: q.ctl.items.Load()&1 != 0,
 		ProducersWaiting: (q.ctl.space.Load()|q.ctl.pool.Load())&1 != 0,
 		Closed:           q.ctl.closing.Load() != 0,
 	}
-	for i := range q.entries {
-		switch kindOf(q.entries[i].state.Load()) {
+	for i := range q.geo.chunks {
+		switch kindOf(q.state(uint32(i)).Load()) {
 		case kindFree:
 			s.FreeChunks++
 		case kindLoaned, kindHeld:

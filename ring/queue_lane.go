@@ -3,7 +3,6 @@ package ring
 import (
 	"context"
 	"math"
-	"sync/atomic"
 
 	"github.com/sluice-ipc/sluice/internal/cpu"
 	"github.com/sluice-ipc/sluice/internal/hook"
@@ -35,7 +34,7 @@ type lane struct {
 	chain []uint32 // scratch: the chunks of one message
 
 	spin   *wait.Spinner
-	slip   slip   // how to wait for peers that keep us busy
+	stream stream // how to wait for peers that keep us busy
 	pauses uint32 // between two polls
 	ops    uint32
 
@@ -44,11 +43,14 @@ type lane struct {
 	sawAt      uint32 // index of the word
 	sawClosing uint32
 
-	// The depth is watched with a cursor of its own, which lags.
-	past cursor
-	high int64
+	// The depth is watched with a cursor of its own, which lags. As long as
+	// slack is not negative it cannot be higher than ever before.
+	past  cursor
+	high  int64
+	slack int64
 
-	last atomic.Uint64 // one more than the position of the last message put
+	last cursor // of the last message put, if one was sent
+	sent bool
 
 	_ [mem.FalseShare]byte
 }
@@ -62,6 +64,10 @@ const (
 	// are on their way.
 	goHome = 64
 
+	// prefetchAhead is how many chunks before its turn the lines of one are
+	// asked for: those were last written or read by a consumer.
+	prefetchAhead = 4
+
 	// heedEvery is how many operations a lane does between two looks at
 	// whether somebody has died: who never sleeps has no tick.
 	heedEvery = 4096
@@ -74,7 +80,7 @@ func (l *lane) init(q *queue, slot, no int) {
 	l.past = l.h
 	l.seen = q.ctl.epoch.Load() - 1 // so that it looks for orphans once
 	l.spare = noChunk
-	l.slip.most = 14
+	l.stream.after = streamAfter
 	l.spin, l.pauses = wait.NewSpinner(q.opts.Spin), pauses()
 	// Lanes begin far from each other, however many there are.
 	const golden = 0x9e3779b97f4a7c15
@@ -132,7 +138,7 @@ func (q *queue) findHead() cursor { return q.find(lapOfWord) }
 // often a word has been done. Every position before it was done when its word
 // was read, whatever happens meanwhile.
 func (q *queue) find(laps func(w uint64) uint64) cursor {
-	at := func(i uint32) uint64 { return laps(q.words[i].Load()) % q.size.laps } //sync:queue-word acquire: what lies before the cursor was done
+	at := func(i uint32) uint64 { return laps(q.word(i).Load()) % q.size.laps } //sync:queue-word acquire: what lies before the cursor was done
 	first := at(0)
 	lo, hi := uint32(0), q.size.n // lo was done in first; hi was not, or is the end
 	for hi-lo > 1 {
@@ -161,18 +167,70 @@ func (q *queue) heed() {
 }
 
 // glance polls n times, about a microsecond, for a change of the word that stood
-// in the way of the last try.
-func (l *lane) glance(n int) bool {
-	l.slip.gather(n)
-	word, ctl := &l.q.words[l.sawAt], l.q.ctl
+// in the way of the last try. at is where in the ring that was.
+func (l *lane) glance(n int, at cursor) bool {
+	s := &l.stream
+	if s.on && s.got >= streamGain {
+		l.gather(n, at)
+	} else if s.on {
+		s.on, s.after = false, min(2*s.after, streamMax)
+	}
+	s.got = 0
+	word, ctl := l.q.word(l.sawAt), l.q.ctl
 	for i := 0; i < n; i += int(l.pauses) {
 		if word.Load() != l.saw || ctl.closing.Load() != l.sawClosing {
 			l.spin.Won(i)
-			l.slip.won(i)
+			s.won(i)
 			return true
 		}
 		cpu.Pause(l.pauses)
 	}
-	l.slip.lost()
+	s.short = 0
 	return false
+}
+
+// gather waits until work for many messages lies ahead of at, or some
+// microseconds have passed.
+func (l *lane) gather(n int, at cursor) {
+	q := l.q
+	ahead := q.size.advance(at, min(streamAhead, q.size.n/2))
+	word := q.word(ahead.idx)
+	was := word.Load()
+	for i := 0; i < streamWait*n; i += int(l.pauses) {
+		if word.Load() != was {
+			l.stream.after = streamAfter
+			return
+		}
+		cpu.Pause(l.pauses)
+	}
+}
+
+// stream tells a lane whose peers keep it busy all the time from one that waits
+// for an answer. The first does better to let messages gather: as long as it
+// meets each one the moment that it is published, every access to a line takes
+// it away from a peer that is about to write there. See slip, which does the
+// same for a ring.
+type stream struct {
+	on    bool
+	got   int // messages since the last wait
+	short int // waits in a row that were over at once
+	after int // so many of them make a stream
+}
+
+const (
+	streamAhead = 32 // messages to gather
+	streamWait  = 4  // times the usual polls, some 4 µs, to wait for them
+	streamGain  = 8  // messages that must have come of it to go on
+	streamShort = 14 // pauses, some 0.3 µs: a wait of at most that is short
+	streamAfter = 64
+	streamMax   = 1 << 16
+)
+
+// won ends a wait that was over at the i-th poll.
+func (s *stream) won(i int) {
+	if i >= streamShort {
+		s.short = 0
+	} else if s.short++; s.short >= s.after {
+		s.on, s.got, s.short = true, streamGain, 0
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/sluice-ipc/sluice/internal/cpu"
 	"github.com/sluice-ipc/sluice/internal/mem"
 )
 
@@ -253,17 +254,30 @@ func examineQueue(name string, b []byte) (*geometry, error) {
 
 // A pool is the memory of the chunks.
 type pool struct {
-	base   unsafe.Pointer
-	stride uintptr
-	size   int // bytes of payload in a chunk
+	entries []entry
+	base    unsafe.Pointer // of the payloads
+	stride  uintptr
+	size    int // bytes of payload in a chunk
 }
 
 func poolOf(b []byte, g *geometry) pool {
-	return pool{unsafe.Pointer(&b[g.chunksOff()]), uintptr(g.stride()), g.chunkSize}
+	return pool{
+		entries: mem.Slice[entry](b, g.entriesOff(), g.chunks),
+		base:    unsafe.Pointer(&b[g.chunksOff()]),
+		stride:  uintptr(g.stride()), size: g.chunkSize,
+	}
 }
 
 // bytes returns the payload memory of chunk c, which exists, n bytes of it at
 // most what a chunk has.
 func (p *pool) bytes(c uint32, n int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(p.base, uintptr(c)*p.stride)), p.size)[:n:n]
+}
+
+// prefetch asks for the lines of chunk c, to be written soon, if there is one.
+func (p *pool) prefetch(c uint32) {
+	if int(c) < len(p.entries) {
+		payload := unsafe.Add(p.base, uintptr(c)*p.stride)
+		cpu.PrefetchW(uintptr(payload), uintptr(unsafe.Pointer(&p.entries[c])))
+	}
 }

@@ -23,11 +23,12 @@ func (l *lane) put(b []byte) status {
 	if l.sawClosing = q.ctl.closing.Load(); l.sawClosing != 0 { //sync:queue-closing acquire: nobody may put any more
 		return ended
 	}
-	if _, st := l.room(); st != done {
+	w, st := l.room()
+	if st != done {
 		return st
 	}
 	if len(b) > q.chunkSize {
-		return l.putChain(b)
+		return l.putChain(b, w)
 	}
 	c := l.alloc()
 	if c == noChunk {
@@ -35,47 +36,54 @@ func (l *lane) put(b []byte) status {
 	}
 	mem.Copy(q.bytesOf(c, len(b)), b)
 	q.setMeta(c, metaOf(len(b), 0, 0))
-	st := l.publish(c)
-	if st != done {
+	if st = l.publish(c, w); st != done {
 		l.keep(c)
 	}
 	return st
 }
 
-// publish puts a complete message whose head is c, LOANED to us, into the ring.
-// Unless it is done c is LOANED to us afterwards.
-func (l *lane) publish(c uint32) status {
+// publish puts a complete message whose head is c, LOANED to us, into the ring,
+// whose word there is w as the last call of room returned it. Unless it is done c
+// is LOANED to us afterwards.
+func (l *lane) publish(c uint32, w uint64) status {
 	q := l.q
 	for {
-		w, st := l.room()
-		if st != done {
-			q.setState(c, stateOf(kindLoaned, q.me, 0))
-			return st
-		}
 		pos := q.size.pos(l.t)
 		hook.At("queue.put.queued")
 		q.setState(c, stateOf(kindQueued, q.me, pos)) // before the ring has it: who dies in between has not sent it
 		q.published()
 		hook.At("queue.put.publish")
-		if q.words[l.t.idx].CompareAndSwap(w, wordOf(l.t.lap, wordFull, c)) { //sync:queue-word release: the chunk holds a whole message
-			mem.StoreRelease(&l.last, pos+1)
-			l.t = q.size.next(l.t)
-			l.slip.got++
-			l.watchDepth()
-			return done
+		if q.word(l.t.idx).CompareAndSwap(w, wordOf(l.t.lap, wordFull, c)) { //sync:queue-word release: the chunk holds a whole message
+			break
+		}
+		var st status
+		if w, st = l.room(); st != done {
+			q.setState(c, stateOf(kindLoaned, q.me, 0))
+			return st
 		}
 	}
+	l.last, l.sent = l.t, true
+	l.t = q.size.next(l.t)
+	l.stream.got++
+	if l.slack--; l.slack < 0 {
+		l.watchDepth()
+	}
+	return done
 }
 
 // farBehind is how many words a cursor walks before it looks for a shorter way.
 const farBehind = 64
+
+// patience is how many steps a call takes before it concludes that somebody
+// makes fun of it.
+const patience = 1 << 20
 
 // room moves the lane to the first position that has not been published and
 // returns its word, which is empty, or says why nothing can be put there.
 func (l *lane) room() (uint64, status) {
 	q := l.q
 	for step := 1; ; step++ {
-		w := q.words[l.t.idx].Load()
+		w := q.word(l.t.idx).Load()
 		if w == wordOf(l.t.lap, wordEmpty, 0) {
 			return w, done
 		}
@@ -83,6 +91,7 @@ func (l *lane) room() (uint64, status) {
 		switch state := stateOfWord(w); {
 		case d == 0 && state == wordFull:
 			l.t = q.size.next(l.t)
+			l.slack--
 		case d == 0 && state == wordSealed:
 			return w, ended
 		case d == -1 && state == wordFull:
@@ -90,16 +99,18 @@ func (l *lane) room() (uint64, status) {
 			return w, full // the message of the lap before is still there
 		case d > 0 && state <= wordSealed:
 			l.t = q.size.provenBy(w, l.t.idx)
+			l.slack = -1
 		default:
 			return w, corrupt
 		}
 		if step%farBehind == 0 {
 			if c := q.findTail(); q.size.distance(c, l.t) > 0 {
 				l.t = c
+				l.slack = -1
 			}
-		}
-		if step > 1<<20 {
-			return w, corrupt // someone makes fun of us
+			if step > patience {
+				return w, corrupt
+			}
 		}
 	}
 }
@@ -118,16 +129,12 @@ func (r ringSize) provenBy(w uint64, idx uint32) cursor {
 	return r.next(cursor{lap, idx})
 }
 
-// watchDepth raises the high-water mark when there may be more messages than
-// ever before. What is behind past was taken long ago, mostly, so it looks once
-// in as many messages as the mark is high.
+// watchDepth raises the high-water mark if there are more messages than ever
+// before.
 func (l *lane) watchDepth() {
 	q := l.q
-	if q.size.distance(l.t, l.past) <= l.high {
-		return
-	}
-	for range q.words {
-		if q.size.lapDiff(lapOfWord(q.words[l.past.idx].Load()), l.past.lap) <= 0 {
+	for range q.size.n {
+		if q.size.lapDiff(lapOfWord(q.word(l.past.idx).Load()), l.past.lap) <= 0 {
 			break
 		}
 		l.past = q.size.next(l.past)
@@ -137,10 +144,12 @@ func (l *lane) watchDepth() {
 		l.past = q.findHead()
 		d = max(0, q.size.distance(l.t, l.past))
 	}
-	for d > l.high {
+	for {
 		high := q.ctl.count.high.Load()
-		if int64(high) >= d || q.ctl.count.high.CompareAndSwap(high, uint64(d)) {
-			l.high = max(int64(min(high, uint64(q.size.n))), d)
+		l.high = int64(min(high, uint64(q.size.n)))
+		if d <= l.high || q.ctl.count.high.CompareAndSwap(high, uint64(d)) {
+			break
 		}
 	}
+	l.slack = max(l.high, d) - d
 }

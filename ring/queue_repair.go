@@ -23,7 +23,7 @@ func (q *queue) Repair(dead shm.ID) (clean bool) {
 		clean = q.repairTaking(a) && clean
 	}
 	owner := ownerOf(dead)
-	for c := range q.entries {
+	for c := range q.geo.chunks {
 		clean = q.repairChunk(uint32(c), owner) && clean
 	}
 	// Also when nothing was made an orphan: who made one may have died
@@ -36,7 +36,7 @@ func (q *queue) Repair(dead shm.ID) (clean bool) {
 // time to mark as its own. It reports whether that is settled.
 func (q *queue) repairTaking(a uint64) bool {
 	pos, c := announced(a)
-	if a == 0 || int(c) >= len(q.entries) || pos >= q.size.positions() {
+	if a == 0 || int(c) >= q.geo.chunks || pos >= q.size.positions() {
 		return true
 	}
 	s := q.state(c).Load()
@@ -53,7 +53,7 @@ func (q *queue) repairTaking(a uint64) bool {
 // inRing reports whether the ring holds chunk c at pos.
 func (q *queue) inRing(pos uint64, c uint32) bool {
 	hook.At("queue.repair.ring")
-	w := q.words[q.size.cursorAt(pos).idx].Load() //sync:queue-word acquire: who changed it has announced it
+	w := q.word(q.size.cursorAt(pos).idx).Load() //sync:queue-word acquire: who changed it has announced it
 	return stateOfWord(w) == wordFull && chunkOfWord(w) == c
 }
 
@@ -132,8 +132,8 @@ func (q *queue) discard(c uint32, s, owner uint64) {
 		}
 		q.ctl.count.recovered.Add(1)
 	}
-	for p := range q.entries {
-		part := q.entries[p].state.Load()
+	for p := range q.geo.chunks {
+		part := q.state(uint32(p)).Load()
 		if kindOf(part) != kindPart || headOf(part) != c {
 			continue
 		}
@@ -142,7 +142,7 @@ func (q *queue) discard(c uint32, s, owner uint64) {
 			return
 		}
 		hook.At("queue.repair.part")
-		q.entries[p].state.CompareAndSwap(part, 0)
+		q.state(uint32(p)).CompareAndSwap(part, 0)
 	}
 	hook.At("queue.repair.free")
 	q.state(c).CompareAndSwap(doomed, 0) //sync:queue-free release: nothing of its message is left

@@ -41,7 +41,7 @@ func (q *queue) sendSlow(ctx context.Context, l *lane, b []byte, st status, bloc
 			return err
 		}
 		n := l.spin.First()
-		if st == full && l.glance(n) {
+		if st == full && l.glance(n, l.t) {
 			st = l.put(b)
 			continue
 		}
@@ -84,7 +84,7 @@ func (l *lane) overflow(b []byte, st status) status {
 		q.ctl.count.dropped.Add(1)
 		return done
 	case DropOldest:
-		for range 2 * len(q.entries) {
+		for range 2 * q.geo.chunks {
 			if m, got := l.take(); got == done {
 				q.ctl.count.dropped.Add(1)
 				l.release(m)
@@ -122,7 +122,7 @@ func (l *lane) putError(st status) error {
 // corrupt describes the word of the ring at c.
 func (l *lane) corrupt(c cursor) error {
 	q := l.q
-	return &CorruptError{q.name, "word of the queue", q.size.pos(c), q.words[c.idx].Load()}
+	return &CorruptError{q.name, "word of the queue", q.size.pos(c), q.word(c.idx).Load()}
 }
 
 // recv takes a message, and returns it with the lane it was taken in, which the
@@ -160,7 +160,7 @@ func (q *queue) recvSlow(ctx context.Context, l *lane, m taken, st status, block
 			return nil, taken{}, err
 		}
 		n := l.spin.First()
-		if l.glance(n) {
+		if l.glance(n, l.h) {
 			m, st = l.take()
 			continue
 		}
@@ -247,6 +247,9 @@ func (q *queue) finish(l *lane, m taken) {
 
 // wakeSpace wakes who waits for something to be taken or freed.
 func (q *queue) wakeSpace() {
+	if (q.ctl.space.Load()|q.ctl.pool.Load()|q.ctl.drain.Load())&1 == 0 { //sync:asleep acquire: as in Wake
+		return
+	}
 	q.space.Wake()
 	q.pool.WakeAll()
 	q.drain.WakeAll()

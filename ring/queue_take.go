@@ -22,17 +22,27 @@ func (l *lane) take() (taken, status) {
 		}
 	}
 	for step := 1; ; step++ {
-		p := &q.words[l.h.idx]
+		if step%farBehind == 0 {
+			if c := q.findHead(); q.size.distance(c, l.h) > 0 {
+				l.h = c
+			}
+			if step > patience {
+				return taken{}, corrupt
+			}
+		}
+		p := q.word(l.h.idx)
 		w := p.Load()
-		d := q.size.lapDiff(lapOfWord(w), l.h.lap)
-		switch state := stateOfWord(w); {
-		case d == 0 && state == wordFull:
-			if int(chunkOfWord(w)) >= len(q.entries) {
+		if w&^chkMask == wordOf(l.h.lap, wordFull, 0) {
+			if int(chunkOfWord(w)) >= q.geo.chunks {
 				return taken{}, corrupt
 			}
 			if m, st := l.takeFrom(w); st != full {
 				return m, st
 			}
+			continue
+		}
+		d := q.size.lapDiff(lapOfWord(w), l.h.lap)
+		switch state := stateOfWord(w); {
 		case d == 0 && state == wordEmpty || d == 0 && state == wordSealed:
 			l.saw, l.sawAt = w, l.h.idx
 			l.sawClosing = q.ctl.closing.Load()
@@ -48,14 +58,6 @@ func (l *lane) take() (taken, status) {
 		default:
 			return taken{}, corrupt
 		}
-		if step%farBehind == 0 {
-			if c := q.findHead(); q.size.distance(c, l.h) > 0 {
-				l.h = c
-			}
-		}
-		if step > 1<<20 {
-			return taken{}, corrupt
-		}
 	}
 }
 
@@ -69,7 +71,7 @@ func (l *lane) takeFrom(w uint64) (taken, status) {
 	hook.At("queue.take.swap")
 	// The swap is a fence behind the announcement: who finds the word
 	// changed finds the announcement too, until the chunk is HELD.
-	if !q.words[l.h.idx].CompareAndSwap(w, wordOf(q.size.nextLap(l.h.lap), wordEmpty, 0)) { //sync:queue-word acquire: the chunk holds a whole message
+	if !q.word(l.h.idx).CompareAndSwap(w, wordOf(q.size.nextLap(l.h.lap), wordEmpty, 0)) { //sync:queue-word acquire: the chunk holds a whole message
 		mem.StoreRelease(&l.pub.taking, 0)
 		return taken{}, full
 	}
@@ -92,7 +94,7 @@ func (l *lane) takeFrom(w uint64) (taken, status) {
 // queue is closed. full means that the caller must look again.
 func (l *lane) atEnd(w uint64) (taken, status) {
 	q := l.q
-	for range len(q.entries) + 1 {
+	for range q.geo.chunks + 1 {
 		if q.ctl.epoch.Load() != l.seen { //sync:queue-epoch acquire: the orphans it speaks of
 			if m, ok := l.adopt(); ok {
 				return m, done
@@ -105,7 +107,7 @@ func (l *lane) atEnd(w uint64) (taken, status) {
 		if stateOfWord(w) == wordEmpty {
 			hook.At("queue.seal")
 			sealed := wordOf(l.h.lap, wordSealed, 0)
-			if !q.words[l.h.idx].CompareAndSwap(w, sealed) { //sync:queue-word release: nothing will be put here
+			if !q.word(l.h.idx).CompareAndSwap(w, sealed) { //sync:queue-word release: nothing will be put here
 				return taken{}, full
 			}
 			q.wakeAll()
@@ -128,7 +130,7 @@ func (l *lane) atEnd(w uint64) (taken, status) {
 func (l *lane) adopt() (taken, bool) {
 	q := l.q
 	epoch := q.ctl.epoch.Load() //sync:queue-epoch acquire: the orphans it speaks of
-	for range len(q.entries) {
+	for range q.geo.chunks {
 		c, s := q.oldestOrphan()
 		if c == noChunk {
 			break
@@ -150,8 +152,8 @@ func (l *lane) adopt() (taken, bool) {
 // oldestOrphan returns the orphan with the oldest position, and its state.
 func (q *queue) oldestOrphan() (uint32, uint64) {
 	best, state := uint32(noChunk), uint64(0)
-	for c := range q.entries {
-		s := q.entries[c].state.Load()
+	for c := range q.geo.chunks {
+		s := q.state(uint32(c)).Load()
 		if kindOf(s) != kindOrphan {
 			continue
 		}

@@ -46,8 +46,8 @@ func (q *queue) nobodyLeft(w uint64) bool {
 
 // freeChunks counts the free chunks, up to most.
 func (q *queue) freeChunks(most int) (n int) {
-	for c := range q.entries {
-		if q.entries[c].state.Load() == 0 {
+	for c := range q.geo.chunks {
+		if q.state(uint32(c)).Load() == 0 {
 			if n++; n == most {
 				break
 			}
@@ -60,7 +60,7 @@ func (q *queue) freeChunks(most int) (n int) {
 // lane's last. chunks is not 0 if that one was short of so many.
 func (l *lane) need(epoch uint32, chunks int) *need {
 	n := needs.Get().(*need)
-	n.q, n.word, n.was = l.q, &l.q.words[l.sawAt], l.saw
+	n.q, n.word, n.was = l.q, l.q.word(l.sawAt), l.saw
 	n.closing, n.epoch, n.chunks = l.sawClosing, epoch, chunks
 	return n
 }

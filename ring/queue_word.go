@@ -167,6 +167,14 @@ func (r ringSize) next(c cursor) cursor {
 	return c
 }
 
+// advance returns the position n behind c; n is no more than the ring has words.
+func (r ringSize) advance(c cursor, n uint32) cursor {
+	if c.idx += n; c.idx >= r.n {
+		return cursor{r.nextLap(c.lap), c.idx - r.n}
+	}
+	return c
+}
+
 // lapDiff returns a-b, the shorter way round.
 func (r ringSize) lapDiff(a, b uint64) int64 { return signedDiff(a, b, r.laps) }
 

@@ -20,7 +20,6 @@ import (
 type slip struct {
 	on    bool
 	got   int // messages released since the last wait
-	most  int // polls that a short wait takes at most; 0: slipShort
 	short int // waits in a row that were over at once
 }
 
@@ -52,7 +51,7 @@ func (s *slip) gather(n int) {
 
 // won ends a wait that was over at the i-th poll.
 func (s *slip) won(i int) {
-	if i >= max(s.most, slipShort) {
+	if i >= slipShort {
 		s.short = 0
 	} else if s.short++; s.short >= slipAfter {
 		s.on, s.got, s.short = true, slipGain, 0

@@ -1,0 +1,6 @@
+//go:build !amd64 && !arm64
+
+package cpu
+
+// PrefetchW does nothing here.
+func PrefetchW(a, b uintptr) {}
