@@ -39,7 +39,7 @@ type explorer struct {
 	begin  [][]uint32 // where the edges of a state begin
 	nEdges int
 	n      int
-	table  []uint32 // open addressing; index+1
+	table  []uint64 // open addressing: index+1, and above it the hash
 	seed   maphash.Seed
 	key    [maxPacked]uint64
 	from   int
@@ -49,7 +49,7 @@ type explorer struct {
 // states were seen (0 is as many as fit), or the time is over (zero is never).
 func Run(c *Config, limit int, until time.Time) *Result {
 	m := newMachine(c)
-	x := &explorer{m: m, width: m.packedLen(), seed: maphash.MakeSeed(), table: make([]uint32, 1<<12)}
+	x := &explorer{m: m, width: m.packedLen(), seed: maphash.MakeSeed(), table: make([]uint64, 1<<12)}
 	if limit == 0 || limit > maxStates {
 		limit = maxStates
 	}
@@ -125,10 +125,11 @@ func (x *explorer) load(id int, s *state) { x.m.unpack(x.packed(id), s) }
 func (x *explorer) add(s *state) int {
 	x.m.pack(s, x.key[:])
 	mask := len(x.table) - 1
-	at := int(maphash.Comparable(x.seed, x.key)) & mask
+	hash := maphash.Comparable(x.seed, x.key) >> 32
+	at := int(hash) & mask
 	for ; x.table[at] != 0; at = (at + 1) & mask {
-		if id := int(x.table[at] - 1); same(x.packed(id), x.key[:x.width]) {
-			return id
+		if e := x.table[at]; e>>32 == hash && same(x.packed(int(uint32(e)-1)), x.key[:x.width]) {
+			return int(uint32(e) - 1)
 		}
 	}
 	if x.n>>pageBits == len(x.pages) {
@@ -137,8 +138,8 @@ func (x *explorer) add(s *state) int {
 	copy(x.packed(x.n), x.key[:])
 	push(&x.parent, x.n, uint32(x.from))
 	x.n++
-	x.table[at] = uint32(x.n)
-	if x.n*4 > len(x.table)*3 {
+	x.table[at] = hash<<32 | uint64(x.n)
+	if x.n*8 > len(x.table)*5 {
 		x.grow()
 	}
 	return x.n - 1
@@ -154,16 +155,18 @@ func same(a, b []uint64) bool {
 }
 
 func (x *explorer) grow() {
-	x.table = make([]uint32, 2*len(x.table))
+	old := x.table
+	x.table = make([]uint64, 2*len(old))
 	mask := len(x.table) - 1
-	var key [maxPacked]uint64
-	for id := range x.n {
-		copy(key[:], x.packed(id))
-		at := int(maphash.Comparable(x.seed, key)) & mask
+	for _, e := range old {
+		if e == 0 {
+			continue
+		}
+		at := int(e>>32) & mask
 		for x.table[at] != 0 {
 			at = (at + 1) & mask
 		}
-		x.table[at] = uint32(id + 1)
+		x.table[at] = e
 	}
 }
 

@@ -64,6 +64,9 @@ func (m *machine) find(s *state, t int) {
 // lookAfter makes the steps that any participant may make between two operations:
 // record a death, begin to repair.
 func (m *machine) lookAfter(s *state, t int) {
+	if m.role[t] == 'x' {
+		return
+	}
 	for i := range m.Slots {
 		switch sl := s.slots[i]; {
 		case sl.st == slotActive && !sl.alive:

@@ -48,9 +48,28 @@ func (m *machine) start() *state {
 		s.slots[i] = slot{st: slotActive, alive: true}
 	}
 	for t := range m.threads {
-		s.th[t] = thread{pc: m.rest(t), fresh: true, cur: uint8((laps - 1) * m.Ring)}
+		s.th[t] = thread{pc: m.rest(t), fresh: true}
+		if m.Cursors {
+			s.th[t].cur = uint8((laps - 1) * m.Ring)
+		}
+	}
+	if m.Loaded > 0 {
+		m.load(s)
 	}
 	return s
+}
+
+// load puts messages into the ring, as the first participant did before it left.
+func (m *machine) load(s *state) {
+	s.slots[0] = slot{}
+	s.th[0] = thread{}
+	for k := range m.Loaded {
+		pos := m.nextPut(s)
+		w := word{kind: queued, slot: 1, arg: pos}
+		s.chunks[k] = chunk{word: w, committed: true}
+		s.ring[m.idx(pos)] = cell{m.lap(pos), full, uint8(k + 1)}
+		s.published++
+	}
 }
 
 // rest is where a thread stands between two operations.
@@ -102,7 +121,26 @@ func (m *machine) strike(s *state) {
 			}
 			m.emit(&n, "JOIN")
 		}
+		if m.Leave && m.mayLeave(s, i) {
+			n := *s
+			n.slots[i].st, n.slots[i].alive = slotFree, false
+			for l := range len(m.Slots[i]) {
+				n.th[int(m.first[i])+l] = thread{}
+			}
+			m.emit(&n, "LEAVE")
+		}
 	}
+}
+
+// mayLeave reports whether every lane of a participant is between two operations.
+func (m *machine) mayLeave(s *state, i int) bool {
+	for l := range len(m.Slots[i]) {
+		t := int(m.first[i]) + l
+		if s.th[t].pc != m.rest(t) {
+			return false
+		}
+	}
+	return s.slots[i].alive
 }
 
 // kill ends a participant. What it was handed and has not finished may be handed
@@ -139,13 +177,19 @@ func (m *machine) add(pos uint8, n int) uint8 {
 }
 
 // later reports whether lap a is after lap b: a signed difference.
-func later(a, b uint8) bool {
+func (m *machine) later(a, b uint8) bool {
+	if !m.has(Signed) {
+		return a > b
+	}
 	d := (a - b) % laps
 	return d != 0 && d < laps/2
 }
 
 // before reports whether position a is before b.
 func (m *machine) before(a, b uint8) bool {
+	if !m.has(Signed) {
+		return a < b
+	}
 	size := uint8(laps * m.Ring)
 	d := (b + size - a) % size
 	return d != 0 && d < size/2

@@ -164,7 +164,7 @@ func (m *machine) putLook(s *state, t int) {
 			th.pc = putCAS
 		}
 		m.emit(&n, "read R: empty")
-	case m.Cursors && (w.lap == m.lap(pos) || later(w.lap, m.lap(pos))):
+	case m.Cursors && (w.lap == m.lap(pos) || m.later(w.lap, m.lap(pos))):
 		th.cur = m.provedPut(w, m.idx(pos))
 		m.emit(&n, "read R: published, on")
 	}
@@ -181,6 +181,9 @@ func (m *machine) closed(s *state, t int) {
 func (m *machine) provedPut(w cell, i uint8) uint8 {
 	pos := w.lap*uint8(m.Ring) + i
 	if w.st == full {
+		return m.add(pos, 1)
+	}
+	if !m.has(Proof) {
 		return m.add(pos, 1)
 	}
 	return m.add(pos, 1-m.Ring)

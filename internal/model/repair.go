@@ -186,7 +186,12 @@ func (m *machine) repLookSlot(s *state, t int) {
 	switch {
 	case st == slotActive && m.has(LookLive), st == slotFree && !m.has(FreeIgnored):
 		th.late = true
-		m.leave(s, t)
+		if th.scan {
+			th.nextChunk()
+		} else {
+			th.mask, th.w, th.dead = 0, word{}, false
+			m.laneDone(s, t)
+		}
 	case st == slotDead:
 		th.dead = m.has(LookDead) || !th.scan
 	}

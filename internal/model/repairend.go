@@ -2,6 +2,9 @@ package model
 
 // exact reports whether a chunk's word is the one that was read.
 func (m *machine) exact(w, read word) bool {
+	if !m.has(Exact) {
+		return true
+	}
 	if !m.has(Incarnation) && w.kind != part {
 		w.inc = read.inc
 	}

@@ -25,7 +25,7 @@ func (m *machine) settle(s *state, t int) {
 	if th.pc == repScan && all(th.done, m.Chunks) {
 		th.done, th.scan = 0, false
 		switch {
-		case th.late && !th.made && m.has(PutOff):
+		case th.late && m.has(PutOff) && (!th.made || !m.has(OrphanMoves)):
 			th.idle(m.rest(t))
 		case !m.has(EpochBeforeFree):
 			th.pc = repFree

@@ -74,7 +74,7 @@ func (m *machine) takeLook(s *state, t int) {
 	}
 	w := s.ring[m.idx(pos)]
 	switch {
-	case later(w.lap, m.lap(pos)):
+	case m.later(w.lap, m.lap(pos)):
 		th.cur = m.add(w.lap*uint8(m.Ring)+m.idx(pos), 1-m.Ring)
 		m.emit(&n, "read R: taken, on")
 	case w.lap != m.lap(pos):
