@@ -26,6 +26,12 @@ func BenchmarkRTT(b *testing.B) { benchmarks(b, benchRTT) }
 // receiving.
 func BenchmarkThroughput(b *testing.B) { benchmarks(b, benchThroughput) }
 
+// BenchmarkFanIn is a message from one of four processes to one of four others.
+func BenchmarkFanIn(b *testing.B) { benchmarks(b, benchFanIn) }
+
+// BenchmarkFanInKill is the same while one of them dies every 100 ms.
+func BenchmarkFanInKill(b *testing.B) { benchmarks(b, benchFanInKill) }
+
 // benchmarks runs what the report runs, in names that benchstat can group.
 // Placement moves: compare only results whose canary-GB/s are of one class.
 func benchmarks(b *testing.B, bench string) {
@@ -35,12 +41,15 @@ func benchmarks(b *testing.B, bench string) {
 			continue
 		}
 		name := fmt.Sprintf("impl=%s/wait=%s/size=%d", s.Impl, s.Wait, s.Size)
+		if s.fan() {
+			name += fmt.Sprintf("/producers=%d/consumers=%d", s.Producers, s.Consumers)
+		}
 		b.Run(name, func(b *testing.B) { benchmark(b, s, at) })
 	}
 }
 
 func benchmark(b *testing.B, s spec, at place) {
-	p, err := newPair(s, at)
+	g, err := newGroup(s, at)
 	if lacking(err) {
 		b.Skipf("missing: %v", err)
 	}
@@ -48,12 +57,12 @@ func benchmark(b *testing.B, s spec, at place) {
 		b.Fatal(err)
 	}
 	grace := time.Duration(0)
-	defer func() { p.close(grace) }()
-	if _, err := p.run(min(b.N, 100), 0); err != nil { // warm up
+	defer func() { g.close(grace) }()
+	if _, err := g.run(min(b.N, 100), 0); err != nil { // warm up
 		b.Fatal(err)
 	}
 	b.ResetTimer()
-	sm, err := p.sample(b.N, patience)
+	sm, err := g.sample(b.N, patience)
 	b.StopTimer()
 	if err != nil {
 		b.Fatal(err)
@@ -77,7 +86,8 @@ func report(b *testing.B, sm sample) {
 	metric(sm.trips().P50, "p50-ns")
 	metric(sm.trips().P99, "p99-ns")
 	metric(sm.trips().P999, "p999-ns")
-	if sm.Bench == benchThroughput {
+	metric(float64(sm.pass.kills), "kills")
+	if sm.Bench != benchRTT {
 		metric(sm.msgs()*float64(sm.Size)/1e6, "MB/s")
 	}
 }

@@ -7,7 +7,7 @@ import "os"
 // bytes are written and read in place.
 var chanImpl = &impl{
 	name:      "chan",
-	benches:   []string{benchRTT, benchThroughput},
+	benches:   []string{benchRTT, benchThroughput, benchFanIn},
 	waits:     []string{waitSpin, waitBlock},
 	solo:      true,
 	inProcess: true,

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/sluice-ipc/sluice/internal/sys"
 )
@@ -21,16 +22,19 @@ const firstFile = 3
 type role struct {
 	Spec   spec  `json:"spec"`
 	Side   int   `json:"side"`
+	Number int   `json:"number"` // among those on this side
 	Files  int   `json:"files"`  // inherited for the implementation
 	Canary bool  `json:"canary"` // and one more before them, the canary's
+	Board  bool  `json:"board"`  // likewise, next
 	CPU    int   `json:"cpu"`    // where the canary runs; with Canary
 	Stay   []int `json:"stay"`   // CPUs to run on; nil: anywhere
 }
 
 // An order is a line that the parent writes to a child's standard input.
 type order struct {
-	Do string `json:"do"` // canary, ping, echo, send, recv
-	N  int    `json:"n"`  // messages
+	Do    string `json:"do"`    // canary, ping, echo, send, recv, produce, consume, dismiss
+	N     int    `json:"n"`     // messages
+	Phase int    `json:"phase"` // of fan-in: passes so far, or 0: begin at once
 }
 
 // A reply is a line that a child writes to its standard output. Ready comes
@@ -43,6 +47,8 @@ type reply struct {
 	End      int64      `json:"end"`
 	CPU      int64      `json:"cpu"`     // ns of this process
 	Mallocs  uint64     `json:"mallocs"` // of this process
+	Count    int        `json:"count"`   // messages received, of fan-in
+	Sum      uint64     `json:"sum"`     // of their numbers
 	Trips    *quantiles `json:"trips,omitempty"`
 	Sighting *sighting  `json:"sighting,omitempty"`
 }
@@ -52,6 +58,8 @@ type child struct {
 	role
 	end    endpoint
 	canary *canary
+	board  *board
+	got    tally
 	out    *json.Encoder
 }
 
@@ -123,6 +131,13 @@ func (c *child) prepare(env string) error {
 		}
 		c.canary = newCanary(m)
 	}
+	if c.Board {
+		m, err := mapShared(inherited("board"))
+		if err != nil {
+			return err
+		}
+		c.board = boardOver(c.Spec, nil, m)
+	}
 	var files []*os.File
 	for i := range c.Files {
 		files = append(files, inherited(fmt.Sprintf("%s-%d", c.Spec.Impl, i)))
@@ -173,6 +188,12 @@ func (c *child) obey(o order) error {
 			return err
 		}
 	}
+	if o.Phase > 0 && c.board != nil {
+		all := o.Phase * (c.Spec.Producers + c.Spec.Consumers)
+		if err := c.board.gather(uint32(all)); err != nil {
+			return err
+		}
+	}
 	var r reply
 	cpu := sys.CPUTime()
 	r.Start = sys.Monotonic()
@@ -185,6 +206,10 @@ func (c *child) obey(o order) error {
 	runtime.ReadMemStats(&after)
 	r.Mallocs = after.Mallocs - before.Mallocs
 	r.Trips = rec.quantiles()
+	r.Count, r.Sum = c.got.count, c.got.sum
+	if end, ok := c.end.(interface{ lasted() time.Duration }); ok { // others did it
+		r.End, r.CPU, r.Mallocs = r.Start+int64(end.lasted()), 0, 0
+	}
 	return c.out.Encode(r)
 }
 
@@ -198,6 +223,12 @@ func (c *child) work(o order, rec *recorder) error {
 		return c.end.send(o.N)
 	case "recv":
 		return c.end.recv(o.N)
+	case "produce":
+		return c.produce(o)
+	case "consume":
+		return c.consume()
+	case "dismiss":
+		return c.end.(fanEnd).dismiss(o.N)
 	}
 	return fmt.Errorf("no such order")
 }

@@ -19,10 +19,12 @@ func init() {
 		pipeConnImpl,
 		queueImpl,
 		queueBatchImpl,
+		queueUnharmedImpl,
 		unixImpl,
 		unixpacketImpl,
 		ospipeImpl,
 		chanImpl,
+		pythonImpl,
 		bareImpl,
 		futexImpl,
 		memcpyImpl,
@@ -35,11 +37,13 @@ type impl struct {
 	benches   []string
 	waits     []string
 	solo      bool  // the first process does all the work
+	program   bool  // solo, and has another program do it
 	inProcess bool  // solo, and therefore to be marked in the report
+	unharmed  bool  // nobody is killed, for comparison
 	only      []int // the sizes that it has; nil: any
 	max       int   // its largest size; 0: any
 
-	// share makes, in the parent, what the two processes have in common. nil:
+	// share makes, in the parent, what the processes have in common. nil:
 	// nothing.
 	share func(s spec) (*shared, error)
 
@@ -47,9 +51,10 @@ type impl struct {
 	open func(s spec, side int, files []*os.File) (endpoint, error)
 }
 
-// shared is what the parent holds for one pair of processes.
+// shared is what the parent holds for the processes of one measurement. All that
+// are on one side get the same.
 type shared struct {
-	files   [2][]*os.File   // per process, inherited
+	files   [2][]*os.File   // per side, inherited
 	handles [2][]shm.Handle // likewise, found by their names: see handleName
 	release func()          // what is left to do when the children are gone
 }
@@ -117,7 +122,13 @@ func (im *impl) sizesOf(sizes []int) []int {
 }
 
 // pinned reports whether each process is to stay on a CPU of its own. One that
-// holds both ends, or that runs as users would run it, may use both.
+// holds both ends, or that runs as users would run it, may use both, and so may
+// many.
 func (im *impl) pinned(s spec) bool {
-	return s.Wait != waitAdaptive && !im.inProcess
+	return !im.threads(s) && s.Producers+s.Consumers == 2
+}
+
+// threads reports whether a process is to run on two CPUs at a time.
+func (im *impl) threads(s spec) bool {
+	return s.Wait == waitAdaptive || im.inProcess || im.program
 }

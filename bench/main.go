@@ -32,12 +32,15 @@ type options struct {
 	json   bool
 	svg    string
 	twin   string
+	python bool
+	seed   uint64
+	crews  []crew
 }
 
 // parse reads the command line. flag.ErrHelp: help was asked for and given.
 func parse(args []string, errw io.Writer) (*options, error) {
 	var o options
-	var sizes, cpus string
+	var sizes, cpus, producers, consumers string
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(errw)
 	fs.StringVar(&o.run, "run", "", "measure what matches this `regexp`: whole elements of bench/impl/wait/size")
@@ -47,6 +50,10 @@ func parse(args []string, errw io.Writer) (*options, error) {
 	fs.DurationVar(&o.budget, "time", 0, "`time` for one repetition (default: what fits the whole run)")
 	fs.StringVar(&sizes, "sizes", "", "`bytes` of a message, as 64,1048576")
 	fs.StringVar(&cpus, "cpus", "", "the two `CPUs` to run on, as 0,1 (default: the first two)")
+	fs.StringVar(&producers, "producers", "4", "`numbers` of producers in fan-in, each from 1 to 8, as 1,2,8")
+	fs.StringVar(&consumers, "consumers", "4", "likewise of consumers")
+	fs.Uint64Var(&o.seed, "seed", 1, "`number` that decides whom fanin-kill kills")
+	fs.BoolVar(&o.python, "python", false, "measure Python's multiprocessing.Queue too, if there is a python3")
 	fs.BoolVar(&o.json, "json", false, "print one JSON object per line instead of the report")
 	fs.StringVar(&o.svg, "svg", "bench.svg", "`file` for the plots; empty: none. With -json: none unless given")
 	fs.StringVar(&o.twin, "twin", "", "`program` to run between repetitions, whose figures join the report (see twin.go)")
@@ -65,7 +72,28 @@ func parse(args []string, errw io.Writer) (*options, error) {
 	if o.reps < 1 {
 		return nil, fmt.Errorf("bench: -reps: %d is less than 1", o.reps)
 	}
-	return &o, o.lists(sizes, cpus)
+	if err := o.lists(sizes, cpus); err != nil {
+		return nil, err
+	}
+	return &o, o.pairs(producers, consumers)
+}
+
+// pairs reads how many there shall be in fan-in.
+func (o *options) pairs(producers, consumers string) error {
+	ps, err := parseCrew("producers", producers)
+	if err != nil {
+		return err
+	}
+	cs, err := parseCrew("consumers", consumers)
+	if err != nil {
+		return err
+	}
+	for _, p := range ps {
+		for _, c := range cs {
+			o.crews = append(o.crews, crew{p, c})
+		}
+	}
+	return nil
 }
 
 // lists reads the arguments that are lists.
@@ -143,7 +171,9 @@ func (o *options) plan(errw io.Writer) (*runner, error) {
 		return nil, err
 	}
 	at := choosePlace(o.cpus)
-	specs := slices.DeleteFunc(catalog(o.sizes), func(s spec) bool {
+	at.seed = o.seed
+	all := menu{sizes: o.sizes, crews: o.crews, python: o.python, quick: o.quick}.catalog()
+	specs := slices.DeleteFunc(all, func(s spec) bool {
 		return !match(s) || !at.possible(s)
 	})
 	if len(specs) == 0 {
@@ -158,7 +188,7 @@ func (o *options) plan(errw io.Writer) (*runner, error) {
 		r.limit = 0
 	}
 	if o.twin != "" {
-		r.extra = twin{o.twin}.run
+		r.extra = newTwin(o.twin, specs).run
 	}
 	return r, nil
 }

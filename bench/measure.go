@@ -23,17 +23,20 @@ type sample struct {
 // measure does one repetition: warm up and find out how many messages fit the
 // time, then look where the CPUs are, exchange them, and look again.
 func measure(s spec, at place, budget time.Duration) (sample, error) {
-	p, err := newPair(s, at)
+	g, err := newGroup(s, at)
 	if err != nil {
 		return sample{}, err
 	}
 	grace := time.Duration(0) // after an error somebody may be waiting for ever
-	defer func() { p.close(grace) }()
-	n, err := p.calibrate(budget)
+	defer func() { g.close(grace) }()
+	if s.Bench == benchFanInKill {
+		budget = max(budget, killFloor)
+	}
+	n, err := g.calibrate(budget)
 	if err != nil {
 		return sample{}, err
 	}
-	sm, err := p.sample(n, budget)
+	sm, err := g.sample(n, budget)
 	if err == nil {
 		grace = patience
 	}
@@ -41,20 +44,20 @@ func measure(s spec, at place, budget time.Duration) (sample, error) {
 }
 
 // sample is one pass of n messages between two canaries.
-func (p *pair) sample(n int, expected time.Duration) (sample, error) {
-	before, err := p.look()
+func (g *group) sample(n int, expected time.Duration) (sample, error) {
+	before, err := g.look()
 	if err != nil {
 		return sample{}, err
 	}
-	got, err := p.run(n, expected)
+	got, err := g.run(n, expected)
 	if err != nil {
 		return sample{}, err
 	}
-	after, err := p.look()
+	after, err := g.look()
 	if err != nil {
 		return sample{}, err
 	}
-	sm := sample{spec: p.spec, placement: placement(before, after), pass: got}
+	sm := sample{spec: g.spec, placement: placement(before, after), pass: got}
 	if before != nil && after != nil {
 		sm.canary = (before.RTT + after.RTT) / 2
 		sm.bandwidth = min(before.BW, after.BW)
@@ -64,13 +67,16 @@ func (p *pair) sample(n int, expected time.Duration) (sample, error) {
 
 // calibrate returns how many messages fit the budget, by passes that grow until
 // one takes a tenth of it. They also warm everything up.
-func (p *pair) calibrate(budget time.Duration) (int, error) {
+func (g *group) calibrate(budget time.Duration) (int, error) {
 	limit := maxPass
-	if p.spec.Bench == benchRTT {
+	switch g.spec.Bench {
+	case benchRTT:
 		limit = maxSamples
+	case benchFanInKill:
+		limit = killBits
 	}
 	for n := minPass / 4; ; {
-		got, err := p.run(n, budget)
+		got, err := g.run(n, budget)
 		if err != nil {
 			return 0, err
 		}

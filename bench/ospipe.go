@@ -6,10 +6,11 @@ import (
 
 // ospipeImpl is a pair of os.Pipes, one for each direction. Each process has
 // both its ends open in blocking mode, which is what os.NewFile makes of an
-// inherited descriptor; it is also the faster one.
+// inherited descriptor; it is also the faster one. Many may use one pipe, since
+// messages of up to 4096 bytes are written in one piece.
 var ospipeImpl = &impl{
 	name:    "ospipe",
-	benches: []string{benchRTT, benchThroughput},
+	benches: []string{benchRTT, benchThroughput, benchFanIn},
 	waits:   []string{waitSpin, waitBlock},
 	share:   shareOSPipe,
 	open:    openOSPipe,
@@ -35,11 +36,11 @@ func openOSPipe(s spec, side int, files []*os.File) (endpoint, error) {
 	if s.Wait != waitSpin {
 		return newCopying(s, &stream{out, false}, &stream{in, false}), nil
 	}
-	w, err := newPolled(out, false)
+	w, err := newPolled(out, false, s.fan())
 	if err != nil {
 		return nil, err
 	}
-	r, err := newPolled(in, false)
+	r, err := newPolled(in, false, s.fan())
 	if err != nil {
 		return nil, err
 	}

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// anyPair is a pair that runs wherever there are Unix sockets.
-func anyPair(t *testing.T, s spec) *pair {
+// anyPair is two processes that runs wherever there are Unix sockets.
+func anyPair(t *testing.T, s spec) *group {
 	t.Helper()
-	p, err := newPair(s, choosePlace(nil))
+	p, err := newGroup(s, choosePlace(nil))
 	if lacking(err) {
 		t.Skipf("missing: %v", err)
 	}
@@ -51,7 +51,7 @@ func TestChildEndsWithItsParent(t *testing.T) {
 			}
 			p := anyPair(t, s)
 			second := p.procs[1]
-			if err := second.order(order{"echo", 1 << 40}); err != nil {
+			if err := second.order(order{Do: "echo", N: 1 << 40}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := second.await(time.After(patience)); err != nil { // it has begun

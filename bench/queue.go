@@ -14,7 +14,7 @@ import (
 // and read in place.
 var queueImpl = &impl{
 	name:    "queue",
-	benches: []string{benchRTT, benchThroughput},
+	benches: []string{benchRTT, benchThroughput, benchFanIn, benchFanInKill},
 	waits:   []string{waitSpin, waitBlock, waitAdaptive},
 	share:   shareQueue,
 	open: func(s spec, side int, files []*os.File) (endpoint, error) {
@@ -22,10 +22,21 @@ var queueImpl = &impl{
 	},
 }
 
+// queueUnharmedImpl is what a run with kills is to be compared with: the same,
+// ledgers included, without.
+var queueUnharmedImpl = &impl{
+	name:     "queue-unharmed",
+	benches:  []string{benchFanInKill},
+	waits:    queueImpl.waits,
+	unharmed: true,
+	share:    queueImpl.share,
+	open:     queueImpl.open,
+}
+
 // queueBatchImpl puts and gets many plain values at a time.
 var queueBatchImpl = &impl{
 	name:    "queue-batch",
-	benches: []string{benchThroughput},
+	benches: []string{benchThroughput, benchFanIn},
 	waits:   []string{waitSpin, waitBlock, waitAdaptive},
 	max:     1 << 10,
 	share:   shareQueue,
@@ -66,15 +77,22 @@ func shareQueueOf[T any](label string, o *ring.QueueOptions) (shm.Handle, error)
 	return ring.AnonymousQueue[T](label, o)
 }
 
-// queueOptions are like those of the pipe, but for the default capacity.
+// fanDepth is how many small messages there is room for, the same in a channel and
+// in the twin.
+const fanDepth = 4096
+
+// queueOptions are like those of the pipe, but for fewer messages.
 func queueOptions(s spec) *ring.QueueOptions {
 	o := &ring.QueueOptions{
-		Capacity:  min(1024, max(8, ringSize(s.Size)/s.Size)),
+		Capacity:  min(fanDepth, max(8, ringSize(s.Size)/s.Size)),
 		ChunkSize: s.Size,
 		Hold:      2,
 		Lanes:     2,
 		Spin:      spins[s.Wait],
 		Segment:   shm.Options{Prefault: true, MaxParticipants: s.Producers + s.Consumers + 2},
+	}
+	if s.Bench == benchFanInKill {
+		o.Segment.MaxParticipants *= 2 // the dead are buried in time, not at once
 	}
 	o.Bytes = o.Capacity * o.ChunkSize
 	return o

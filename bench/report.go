@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -56,25 +57,46 @@ func writePlacement(to io.Writer, p string, rows []row) {
 		"CPU/msg", "allocs/msg", "n", "p50 range", "vs unix"}, left: 3}
 	rate := table{head: []string{"one way", "wait", "impl", "msg/s", "B/s",
 		"CPU/msg", "allocs/msg", "n", "msg/s range", "vs unix"}, left: 3}
+	fan := table{head: []string{"fan-in", "wait", "impl", "from x to", "msg/s", "B/s", "CPU/msg",
+		"allocs/msg", "n", "msg/s range", "killed", "vs chan", "vs unixpacket"}, left: 4}
 	for _, r := range rows {
-		name := r.Impl
-		if r.InProcess {
-			name += " (in-process)"
-		}
-		what := []string{size(r.Size), r.Wait, name}
+		what := []string{size(r.Size), r.Wait, r.name()}
 		cost := []string{optional(r.CPU, duration), fmt.Sprintf("%.2f", r.Allocs), r.reps()}
-		if r.Bench == benchRTT {
+		rates := []string{count(r.Msgs), count(r.Bytes)}
+		span := count(r.MsgsMin) + "…" + count(r.MsgsMax)
+		switch {
+		case r.Bench == benchRTT:
 			rtt.add(what, []string{optional(r.P50, duration), optional(r.P99, duration),
 				optional(r.P999, duration)}, cost,
-				[]string{optional(r.P50Min, duration) + "…" + optional(r.P50Max, duration), vsUnix(rows, r)})
-		} else {
-			rate.add(what, []string{count(r.Msgs), count(r.Bytes)}, cost,
-				[]string{count(r.MsgsMin) + "…" + count(r.MsgsMax), vsUnix(rows, r)})
+				[]string{optional(r.P50Min, duration) + "…" + optional(r.P50Max, duration),
+					versus(rows, r, unixImpl)})
+		case r.fan():
+			fan.add(what, []string{r.crew().String()}, rates, cost,
+				[]string{span, killed(r), versus(rows, r, chanImpl), versus(rows, r, unixpacketImpl)})
+		default:
+			rate.add(what, rates, cost, []string{span, versus(rows, r, unixImpl)})
 		}
 	}
 	rtt.write(to)
 	rate.write(to)
+	fan.write(to)
 	writeRatios(to, rows)
+}
+
+// name is what the tables call the implementation.
+func (r row) name() string {
+	if r.InProcess {
+		return r.Impl + " (in-process)"
+	}
+	return r.Impl
+}
+
+// killed is how many processes were, in all repetitions.
+func killed(r row) string {
+	if r.Bench != benchFanInKill {
+		return ""
+	}
+	return strconv.Itoa(r.Kills)
 }
 
 // reps is how many repetitions the row is of, with a star for bad ones.
@@ -135,11 +157,14 @@ func find(rows []row, s spec) (row, bool) {
 	return rows[i], true
 }
 
-// vsUnix compares with the Unix stream socket that waits likewise. A socket
-// has no adaptive way: there it is the one that sleeps.
-func vsUnix(rows []row, r row) string {
+// versus compares with another implementation that waits likewise. Sockets and
+// channels have no adaptive way: there it is the one that sleeps.
+func versus(rows []row, r row, im *impl) string {
 	s := r.spec
-	s.Impl = unixImpl.name
+	s.Impl = im.name
+	if s.Bench == benchFanInKill {
+		s.Bench = benchFanIn
+	}
 	if s.Wait == waitAdaptive {
 		s.Wait = waitBlock
 	}
@@ -148,52 +173,6 @@ func vsUnix(rows []row, r row) string {
 		return ""
 	}
 	return times(better(r, base))
-}
-
-// ratios are what one would quote, where both sides were measured.
-var ratios = []struct {
-	label string
-	a, b  spec
-}{
-	{"64 B round trip, pipe spinning, against a Unix socket as it is used",
-		spec{benchRTT, "pipe", waitSpin, 64, 1, 1}, spec{benchRTT, "unix", waitBlock, 64, 1, 1}},
-	{"64 B round trip, pipe as it comes, against a Unix socket as it is used",
-		spec{benchRTT, "pipe", waitAdaptive, 64, 1, 1}, spec{benchRTT, "unix", waitBlock, 64, 1, 1}},
-	{"64 B round trip, both sleeping",
-		spec{benchRTT, "pipe", waitBlock, 64, 1, 1}, spec{benchRTT, "unix", waitBlock, 64, 1, 1}},
-	{"64 B round trip, pipe sleeping, against a bare futex",
-		spec{benchRTT, "pipe", waitBlock, 64, 1, 1}, spec{benchRTT, "futex", waitBlock, 8, 1, 1}},
-	{"64 B one way, pipe spinning, against a Unix socket as it is used",
-		spec{benchThroughput, "pipe", waitSpin, 64, 1, 1}, spec{benchThroughput, "unix", waitBlock, 64, 1, 1}},
-	{"1 MiB one way, pipe spinning, against a Unix socket as it is used",
-		spec{benchThroughput, "pipe", waitSpin, 1 << 20, 1, 1}, spec{benchThroughput, "unix", waitBlock, 1 << 20, 1, 1}},
-	{"64 B round trip, pipe spinning, against bare slots",
-		spec{benchRTT, "pipe", waitSpin, 64, 1, 1}, spec{benchRTT, "bare", waitSpin, 64, 1, 1}},
-	{"64 B one way, pipe spinning, against bare slots",
-		spec{benchThroughput, "pipe", waitSpin, 64, 1, 1}, spec{benchThroughput, "bare", waitSpin, 64, 1, 1}},
-	{"1 MiB one way, pipe spinning, against bare slots",
-		spec{benchThroughput, "pipe", waitSpin, 1 << 20, 1, 1}, spec{benchThroughput, "bare", waitSpin, 1 << 20, 1, 1}},
-	{"64 B round trip, pipe spinning, against the twin's ring_rel_p1",
-		spec{benchRTT, "pipe", waitSpin, 64, 1, 1}, spec{benchRTT, "twin-ring_rel_p1", waitSpin, 64, 1, 1}},
-	{"64 B one way, pipe spinning, against the twin's ring_rel_p0",
-		spec{benchThroughput, "pipe", waitSpin, 64, 1, 1}, spec{benchThroughput, "twin-ring_rel_p0", waitSpin, 64, 1, 1}},
-	{"1 MiB one way, pipe spinning, against memcpy",
-		spec{benchThroughput, "pipe", waitSpin, 1 << 20, 1, 1}, spec{benchThroughput, "memcpy", waitSpin, 1 << 20, 1, 1}},
-}
-
-func writeRatios(to io.Writer, rows []row) {
-	any := false
-	for _, q := range ratios {
-		a, okA := find(rows, q.a)
-		b, okB := find(rows, q.b)
-		if okA && okB {
-			fmt.Fprintf(to, "%10s%s %s\n", times(better(a, b)), star(a.Starved || b.Starved), q.label)
-			any = true
-		}
-	}
-	if any {
-		fmt.Fprintln(to)
-	}
 }
 
 // A table has a heading and aligns its first columns left, the others right.

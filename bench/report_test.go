@@ -55,7 +55,7 @@ R Cxx-proto W2 ring_rel_p0/64 Mmsg/s 19.5000 BC 110 400 8.8 2.0
 R Cxx-proto W2 ring_rel_p0/64 GB/s 1.2480 BC 110 400 8.8 2.0
 R Cxx-proto W2 ring_rel_p0/8 FAIL 1 B 110 112 8.8 9.0
 `
-	got, err := twinSamples([]byte(out), 2)
+	got, _, err := twinSamples(strings.NewReader(out), 2)
 	if err != nil || len(got) != 2 {
 		t.Fatalf("got %v, %v", got, err)
 	}
@@ -68,7 +68,7 @@ R Cxx-proto W2 ring_rel_p0/8 FAIL 1 B 110 112 8.8 9.0
 		rate.msgs() != 19.5e6 || rate.placement != "BC" {
 		t.Errorf("one way %+v", rate)
 	}
-	if _, err := twinSamples([]byte("nothing\n"), 0); err == nil {
+	if _, _, err := twinSamples(strings.NewReader("nothing\n"), 0); err == nil {
 		t.Error("no figures are no error")
 	}
 }

@@ -15,19 +15,40 @@ import (
 const (
 	fullTime   = 95 * time.Second
 	fullLimit  = 115 * time.Second
-	quickTime  = 16 * time.Second
-	quickLimit = 25 * time.Second
+	quickTime  = 20 * time.Second
+	quickLimit = 29 * time.Second
 
-	// overhead is what a repetition takes beyond its budget: two processes,
-	// calibration, two canaries.
-	overhead = 45 * time.Millisecond
+	// pairOverhead is what a repetition takes beyond its budget: two
+	// processes, calibration, two canaries.
+	pairOverhead = 45 * time.Millisecond
 
 	minBudget = 20 * time.Millisecond
 	maxBudget = time.Second
 )
 
+// overhead is what a repetition of s takes beyond its budget.
+func (s spec) overhead() time.Duration {
+	pairs := 1
+	if im := implNamed(s.Impl); im != nil && !im.solo {
+		pairs = (s.Producers + s.Consumers) / 2
+	}
+	d := time.Duration(max(pairs, 1)) * pairOverhead
+	if s.Bench == benchFanInKill {
+		d += killFloor
+	}
+	return d
+}
+
+// overheads is what one of these takes, on the average.
+func overheads(specs []spec) (d time.Duration) {
+	for _, s := range specs {
+		d += s.overhead()
+	}
+	return d / time.Duration(max(len(specs), 1))
+}
+
 // budgetFor divides the time among so many repetitions of measurements.
-func budgetFor(total time.Duration, repetitions int) time.Duration {
+func budgetFor(total time.Duration, repetitions int, overhead time.Duration) time.Duration {
 	each := total/time.Duration(max(repetitions, 1)) - overhead
 	each = each * 4 / 5 // calibration takes another quarter
 	return min(max(each, minBudget), maxBudget)
@@ -123,7 +144,7 @@ func (r *runner) budgetNow(left int) time.Duration {
 	if r.budget > 0 {
 		return r.budget
 	}
-	return budgetFor(r.total-time.Since(r.began), left)
+	return budgetFor(r.total-time.Since(r.began), left, overheads(r.specs))
 }
 
 func (r *runner) one(rep int, s spec, budget time.Duration) {

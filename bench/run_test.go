@@ -9,15 +9,15 @@ import (
 
 func TestBudgetDividesTheTime(t *testing.T) {
 	for n := 1; n < 1000; n *= 3 {
-		b := budgetFor(fullTime, n)
+		b := budgetFor(fullTime, n, pairOverhead)
 		if b < minBudget || b > maxBudget {
 			t.Errorf("%d repetitions: %v each", n, b)
 		}
-		if whole := time.Duration(n) * (b*5/4 + overhead); b > minBudget && whole > fullTime {
+		if whole := time.Duration(n) * (b*5/4 + pairOverhead); b > minBudget && whole > fullTime {
 			t.Errorf("%d repetitions take %v", n, whole)
 		}
 	}
-	if b := budgetFor(-time.Second, 10); b != minBudget {
+	if b := budgetFor(-time.Second, 10, pairOverhead); b != minBudget {
 		t.Errorf("%v each when there is no time left", b)
 	}
 }

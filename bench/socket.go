@@ -21,7 +21,7 @@ var unixImpl = &impl{
 // send buffer, which is 208 KiB on an untuned Linux.
 var unixpacketImpl = &impl{
 	name:    packetName,
-	benches: []string{benchRTT, benchThroughput},
+	benches: []string{benchRTT, benchThroughput, benchFanIn},
 	waits:   []string{waitSpin, waitBlock},
 	max:     64 << 10,
 	share:   func(s spec) (*shared, error) { return shareSocket(packetName) },
@@ -69,7 +69,7 @@ func shareSocket(network string) (*shared, error) {
 func openSocket(s spec, side int, files []*os.File) (endpoint, error) {
 	packet := s.Impl == packetName
 	if s.Wait == waitSpin {
-		w, err := newPolled(files[0], packet)
+		w, err := newPolled(files[0], packet, s.fan())
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,8 @@ import (
 const (
 	benchRTT        = "rtt"
 	benchThroughput = "throughput"
+	benchFanIn      = "fanin"
+	benchFanInKill  = "fanin-kill" // and every 100 ms one of them dies
 
 	waitSpin     = "spin"     // poll, never sleep
 	waitBlock    = "block"    // sleep, never poll
@@ -37,8 +39,33 @@ type spec struct {
 
 // String is the form that -run selects by and -list prints.
 func (s spec) String() string {
-	return fmt.Sprintf("%s/%s/%s/%d", s.Bench, s.Impl, s.Wait, s.Size)
+	name := fmt.Sprintf("%s/%s/%s/%d", s.Bench, s.Impl, s.Wait, s.Size)
+	if s.fan() && s.crew() != usualCrew {
+		name += "/" + s.crew().String()
+	}
+	return name
 }
+
+// fan reports whether there are many on each side.
+func (s spec) fan() bool { return s.Bench == benchFanIn || s.Bench == benchFanInKill }
+
+// crew is how many there are on each side.
+func (s spec) crew() crew { return crew{s.Producers, s.Consumers} }
+
+// A crew is the processes of a fan-in.
+type crew struct{ producers, consumers int }
+
+// String is the form of the report and of -run.
+func (c crew) String() string { return fmt.Sprintf("%dx%d", c.producers, c.consumers) }
+
+// usualCrew is measured unless the command line says otherwise.
+var usualCrew = crew{4, 4}
+
+// maxCrew is the most on each side.
+const maxCrew = 8
+
+// fanSizes are the sizes of fan-in, of those that are asked for.
+var fanSizes = []int{64, 1 << 10}
 
 // compare orders measurements for the report.
 func (s spec) compare(t spec) int {
@@ -46,26 +73,61 @@ func (s spec) compare(t spec) int {
 	return cmp.Or(
 		cmp.Compare(s.Bench, t.Bench),
 		cmp.Compare(s.Size, t.Size),
+		cmp.Compare(s.Producers, t.Producers),
+		cmp.Compare(s.Consumers, t.Consumers),
 		cmp.Compare(slices.Index(waits, s.Wait), slices.Index(waits, t.Wait)),
 		cmp.Compare(uint(implIndex(s.Impl)), uint(implIndex(t.Impl))), // unknown: last
 		cmp.Compare(s.Impl, t.Impl))
 }
 
+// A menu is what may be measured.
+type menu struct {
+	sizes  []int
+	crews  []crew
+	python bool // which few have, and which takes long
+	quick  bool
+}
+
 // catalog lists everything that the implementations can do at these sizes.
-// It is in the order of the report, so that what is to be compared is measured
-// within the same second of each repetition.
 func catalog(sizes []int) []spec {
+	return menu{sizes: sizes, crews: []crew{usualCrew}}.catalog()
+}
+
+// catalog is in the order of the report, so that what is to be compared is
+// measured within the same second of each repetition.
+func (m menu) catalog() []spec {
 	var all []spec
 	for _, im := range impls {
+		if im == pythonImpl && !m.python {
+			continue
+		}
 		for _, b := range im.benches {
 			for _, w := range im.waits {
-				for _, n := range im.sizesOf(sizes) {
-					all = append(all, spec{b, im.name, w, n, 1, 1})
+				for _, n := range im.sizesOf(m.sizes) {
+					all = append(all, m.specs(b, im.name, w, n)...)
 				}
 			}
 		}
 	}
 	slices.SortFunc(all, spec.compare)
+	return all
+}
+
+// specs are one, or for fan-in one for each crew.
+func (m menu) specs(bench, impl, wait string, size int) (all []spec) {
+	s := spec{bench, impl, wait, size, 1, 1}
+	switch {
+	case !s.fan():
+		return []spec{s}
+	case !slices.Contains(fanSizes, size):
+		return nil
+	case bench == benchFanInKill && (size != 64 || m.quick && wait != waitSpin):
+		return nil // which take long
+	}
+	for _, c := range m.crews {
+		s.Producers, s.Consumers = c.producers, c.consumers
+		all = append(all, s)
+	}
 	return all
 }
 
@@ -84,6 +146,20 @@ func selects(expr string) (func(spec) bool, error) {
 		return nil, fmt.Errorf("bench: -run: %w", err)
 	}
 	return func(s spec) bool { return re.MatchString(s.String()) }, nil
+}
+
+// parseCrew reads the argument of -producers or -consumers: "1,2,4".
+func parseCrew(name, list string) ([]int, error) {
+	var all []int
+	for field := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(field))
+		if err != nil || n < 1 || n > maxCrew {
+			return nil, fmt.Errorf("bench: -%s: %q is not a number from 1 to %d", name, field, maxCrew)
+		}
+		all = append(all, n)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
 }
 
 // parseSizes reads the argument of -sizes: "64,1024,1048576".

@@ -25,6 +25,9 @@ func TestSelectsByWholeElements(t *testing.T) {
 		{"unix|ospipe", []string{"rtt/ospipe/spin/8"}, []string{"rtt/unixpacket/spin/8"}, 0},
 		{"rtt/.*/block/64", []string{"rtt/unix/block/64"}, []string{"rtt/unix/spin/64"}, 0},
 		{"memcpy", []string{"throughput/memcpy/spin/1048576"}, nil, 1},
+		{"fanin/queue/spin/64", []string{"fanin/queue/spin/64"}, nil, 1},
+		{"fanin/queue", []string{"fanin/queue/block/1024"}, []string{"fanin-kill/queue/block/64"}, 6},
+		{"fanin-kill", []string{"fanin-kill/queue/block/64"}, nil, 6},
 	} {
 		t.Run(tt.expr, func(t *testing.T) {
 			match, err := selects(tt.expr)
@@ -74,14 +77,20 @@ func TestCatalogIsWithoutDoublesAndWithinLimits(t *testing.T) {
 		if im.max != 0 && s.Size > im.max {
 			t.Errorf("%v is above the limit of %d", s, im.max)
 		}
-		if s.Producers != 1 || s.Consumers != 1 {
-			t.Errorf("%v has %d producers, %d consumers", s, s.Producers, s.Consumers)
+		if want := map[bool]crew{false: {1, 1}, true: usualCrew}[s.fan()]; s.crew() != want {
+			t.Errorf("%v is of %v, want %v", s, s.crew(), want)
 		}
 	}
-	for _, name := range []string{"pipe", "pipe-batch", "pipe-conn", "unix", "unixpacket", "ospipe", "chan"} {
-		for _, wait := range []string{waitSpin, waitBlock} {
-			if s := (spec{benchThroughput, name, wait, 64, 1, 1}); !seen[s.String()] {
-				t.Errorf("%v is missing", s)
+	for bench, names := range map[string][]string{
+		benchThroughput: {"pipe", "pipe-batch", "pipe-conn", "queue", "queue-batch", "unix", "unixpacket", "ospipe", "chan"},
+		benchFanIn:      {"queue", "queue-batch", "unixpacket", "ospipe", "chan"},
+		benchFanInKill:  {"queue", "queue-unharmed"},
+	} {
+		for _, name := range names {
+			for _, wait := range []string{waitSpin, waitBlock} {
+				if s := bench + "/" + name + "/" + wait + "/64"; !seen[s] {
+					t.Errorf("%v is missing", s)
+				}
 			}
 		}
 	}

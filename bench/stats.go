@@ -26,6 +26,7 @@ type row struct {
 	Canary    *float64 `json:"canary_ns"` // one cache line to and fro
 	InProcess bool     `json:"in_process"`
 	Starved   bool     `json:"starved"` // none of the n had its CPUs to itself
+	Kills     int      `json:"kills"`   // in all n
 
 	starved int // repetitions that had not: left out, or all
 }
@@ -74,8 +75,13 @@ func summary(of []sample) row {
 	}
 	p50 := all(func(s sample) float64 { return s.trips().P50 })
 	msgs := all(sample.msgs)
+	kills := 0
+	for _, s := range of {
+		kills += s.pass.kills
+	}
 	im := implNamed(of[0].Impl)
 	return row{
+		Kills:     kills,
 		Starved:   hungry,
 		starved:   starved,
 		spec:      of[0].spec,

@@ -8,6 +8,6 @@ import (
 	"os"
 )
 
-func newPolled(f *os.File, packet bool) (wire, error) {
+func newPolled(f *os.File, packet, crowd bool) (wire, error) {
 	return nil, fmt.Errorf("bench: polling a descriptor: %w", errors.ErrUnsupported)
 }

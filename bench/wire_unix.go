@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"syscall"
+
+	"github.com/sluice-ipc/sluice/internal/sys"
 )
 
 // polled is a descriptor that is never slept on: every call returns at once,
@@ -15,20 +17,22 @@ type polled struct {
 	f      *os.File // keeps fd open
 	fd     int
 	packet bool // one read is one message
+	crowd  bool // there are more processes than CPUs
 }
 
-func newPolled(f *os.File, packet bool) (wire, error) {
+func newPolled(f *os.File, packet, crowd bool) (wire, error) {
 	fd := int(f.Fd())
 	if err := syscall.SetNonblock(fd, true); err != nil {
 		return nil, fmt.Errorf("bench: make descriptor non-blocking: %w", err)
 	}
-	return &polled{f, fd, packet}, nil
+	return &polled{f, fd, packet, crowd}, nil
 }
 
 func (p *polled) write(b []byte) error {
 	for len(b) > 0 {
 		n, err := syscall.Write(p.fd, b)
 		if err == syscall.EAGAIN || err == syscall.EINTR {
+			p.yield()
 			continue
 		}
 		if err != nil {
@@ -44,6 +48,7 @@ func (p *polled) read(b []byte) (int, error) {
 	for at < len(b) {
 		n, err := syscall.Read(p.fd, b[at:])
 		if err == syscall.EAGAIN || err == syscall.EINTR {
+			p.yield()
 			continue
 		}
 		if err != nil {
@@ -58,6 +63,13 @@ func (p *polled) read(b []byte) (int, error) {
 		}
 	}
 	return at, nil
+}
+
+// yield lets others of a crowd have the CPU, as whoever polls in one should.
+func (p *polled) yield() {
+	if p.crowd {
+		sys.Yield()
+	}
 }
 
 func (p *polled) close() error { return p.f.Close() }
