@@ -21,10 +21,11 @@ func (l *lane) alloc() uint32 {
 			return c
 		}
 	}
-	back := uint32(noChunk)
 	if l.since++; l.since >= goHome {
 		l.since = 0
-		back, l.next = l.next, l.home
+		if l.q.state(l.far).Load() == 0 {
+			l.next = l.home
+		}
 	}
 	for range l.q.geo.chunks {
 		c := l.next
@@ -34,9 +35,6 @@ func (l *lane) alloc() uint32 {
 		if l.claim(c) {
 			l.q.chunks.prefetch(c + prefetchAhead)
 			return c
-		}
-		if back != noChunk { // home is in use: go on where we were
-			l.next, back = back, noChunk
 		}
 	}
 	return noChunk

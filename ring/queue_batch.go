@@ -41,28 +41,33 @@ func (q *Queue[T]) TryPutBatch(vs []T) (n int, err error) {
 	return n, nil
 }
 
-// putSome puts as many plain messages as it can without waiting.
+// putSome puts as many plain messages as it can without waiting, up to a batch.
 func (q *Queue[T]) putSome(ctx context.Context, vs []T) (n int) {
-	if q.form != formPlain || q.plain.Size > q.q.chunkSize {
+	if !q.batches() {
 		return 0
 	}
 	l, err := q.q.borrow(ctx)
 	if err != nil {
 		return 0
 	}
-	for n < len(vs) && l.put(mem.BytesOf(&vs[n])) == done {
-		n++
+	if l.no != batchLane {
+		vs = vs[:1]
 	}
-	for range min(n, maxWakes) {
-		q.q.items.Wake()
+	b := &l.batch
+	n = l.allocBatch(b[:min(len(vs), batchSize)])
+	for i, c := range b[:n] {
+		mem.Store(q.plain, q.q.bytesOf(c, q.plain.Size), &vs[i])
+		q.q.setMeta(c, metaOf(q.plain.Size, 0, 0))
 	}
+	n = l.publishBatch(b[:n])
 	l.leave()
 	return n
 }
 
-// maxWakes is the most sleepers that are woken for a batch; each that finds
-// more work than its own leaves the rest to be found.
-const maxWakes = 16
+// batches reports whether messages are such that several at a time are quicker.
+func (q *Queue[T]) batches() bool {
+	return q.form == formPlain && q.plain.Size <= q.q.chunkSize && q.q.geo.batch() > 1
+}
 
 // GetBatch takes up to len(vs) messages into vs and returns how many: it waits
 // for the first one only. The errors are those of Get; when n is not zero, err is
@@ -94,33 +99,28 @@ func (q *Queue[T]) TryGetBatch(vs []T) (n int, err error) {
 	return 1 + q.getSome(context.Background(), vs[1:]), nil
 }
 
-// getSome takes as many plain messages as are there. What is not simple it puts
-// back, for Get to see to.
+// getSome takes as many plain messages as are there, up to a batch, if nothing
+// about them is unusual.
 func (q *Queue[T]) getSome(ctx context.Context, vs []T) (n int) {
-	if q.form != formPlain || q.plain.Size > q.q.chunkSize || q.q.joinable() {
+	if !q.batches() || q.q.joinable() || len(vs) == 0 {
 		return 0
 	}
 	l, err := q.q.borrow(ctx)
 	if err != nil {
 		return 0
 	}
-	for n < len(vs) && l.q.ctl.epoch.Load() == l.seen {
-		m, st := l.take()
-		if st != done {
-			break
-		}
-		if m.tries > 0 || m.n != q.plain.Size {
-			q.q.requeue(m)
-			break
-		}
-		mem.Load(q.plain, q.q.bytesOf(m.c, m.n), &vs[n])
-		l.release(m)
-		n++
+	if l.no != batchLane {
+		vs = vs[:1]
 	}
-	for range min(n, maxWakes) {
-		q.q.space.Wake()
+	b := &l.batch
+	n = l.takeBatch(b[:min(len(vs), batchSize)], q.plain.Size)
+	for i, c := range b[:n] {
+		mem.Load(q.plain, q.q.bytesOf(c, q.plain.Size), &vs[i])
 	}
-	if n > 0 {
+	for _, c := range b[:n] {
+		l.free(c)
+	}
+	for range n {
 		q.q.wakeSpace()
 	}
 	l.leave()

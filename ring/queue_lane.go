@@ -24,6 +24,7 @@ type lane struct {
 	seen uint32 // the epoch whose orphans have all been looked for
 
 	home  uint32 // where in the pool it begins to look for chunks
+	far   uint32 // when this one is free, so are those from home to here
 	next  uint32 // where it looks next
 	since int    // allocations since it was at home
 	hints [hintCount]uint32
@@ -31,7 +32,8 @@ type lane struct {
 	low   uint32 // hints below this one have been used
 	spare uint32 // a chunk LOANED to us that nobody uses, or noChunk
 
-	chain []uint32 // scratch: the chunks of one message
+	chain []uint32          // scratch: the chunks of one message
+	batch [batchSize]uint32 // scratch: the chunks of one batch
 
 	spin   *wait.Spinner
 	stream stream // how to wait for peers that keep us busy
@@ -60,8 +62,9 @@ const (
 	noChunk   = math.MaxUint32
 
 	// goHome is how many allocations after which a lane begins again at the
-	// start of its part of the pool, so that it uses few chunks while few
-	// are on their way.
+	// start of its part of the pool if so many are free there: so it uses few
+	// chunks while few are on their way, and stays away from those that are
+	// just being freed.
 	goHome = 64
 
 	// prefetchAhead is how many chunks before its turn the lines of one are
@@ -86,7 +89,7 @@ func (l *lane) init(q *queue, slot, no int) {
 	const golden = 0x9e3779b97f4a7c15
 	n := uint64(slot*q.geo.lanes+no+1) * golden >> 32
 	l.home = uint32(n * uint64(q.geo.chunks) >> 32)
-	l.next = l.home
+	l.next, l.far = l.home, min(l.home+goHome, uint32(q.geo.chunks-1))
 }
 
 // borrow returns a lane that nobody uses, waiting for one if need be.

@@ -177,8 +177,9 @@ func (o *QueueOptions) geometry() (*geometry, error) {
 }
 
 // spare is how many chunks there are beside those for messages in the queue:
-// what each participant may hold, and what its lanes are working on.
-func (g *geometry) spare() int { return g.slots * (g.hold + g.lanes) }
+// what each participant may hold, and what its lanes are working on: each may
+// have one in hand and one aside, and one of them a batch.
+func (g *geometry) spare() int { return g.slots * (g.hold + 2*g.lanes + g.batch()) }
 
 // maxMessage is the longest message in bytes.
 func (g *geometry) maxMessage() int { return (g.chunks - g.spare()) * g.chunkSize }

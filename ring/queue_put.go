@@ -129,6 +129,10 @@ func (r ringSize) provenBy(w uint64, idx uint32) cursor {
 	return r.next(cursor{lap, idx})
 }
 
+// depthGrain says how closely the depth is watched: at every sixteenth of the
+// capacity. Looking means to read where consumers are at work.
+const depthGrain = 16
+
 // watchDepth raises the high-water mark if there are more messages than ever
 // before.
 func (l *lane) watchDepth() {
@@ -151,5 +155,5 @@ func (l *lane) watchDepth() {
 			break
 		}
 	}
-	l.slack = max(l.high, d) - d
+	l.slack = max(max(l.high, d)-d, int64(q.size.n/depthGrain))
 }

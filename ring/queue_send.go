@@ -70,7 +70,12 @@ func (l *lane) wait(ctx context.Context, e *wait.Event, nd *need, n int) (*lane,
 	if err := q.sleep(ctx, e, nd); err != nil {
 		return nil, err
 	}
-	return q.borrow(ctx)
+	next, err := q.borrow(ctx)
+	if err != nil && q.retain() == nil {
+		e.Wake() // we were woken for something that we shall not take
+		q.release()
+	}
+	return next, err
 }
 
 // overflow does what the options say about a message that could not be put.
