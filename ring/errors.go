@@ -139,3 +139,16 @@ func waitedFor(op, name string, cond, err error) error {
 	}
 	return wrapAs(op, name, err)
 }
+
+// A DecodeError is a message that was taken and could not be decoded.
+type DecodeError struct {
+	Queue   string // name of the segment
+	Message []byte
+	Err     error // the codec's
+}
+
+func (e *DecodeError) Error() string {
+	return fmt.Sprintf("ring: %s: decode a message of %d bytes: %v", e.Queue, len(e.Message), e.Err)
+}
+
+func (e *DecodeError) Unwrap() error { return e.Err }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
+	"reflect"
 
 	"github.com/sluice-ipc/sluice/internal/codec"
 	"github.com/sluice-ipc/sluice/internal/mem"
@@ -20,8 +22,9 @@ import (
 // says the queue is empty says so of an instant during the call.
 //
 // T may be plain: numbers, bools, and arrays and structs of them, without
-// pointers; its values travel as their bytes. A []byte or string travels as it
-// is, and everything else through the codec of the options.
+// pointers; its values travel as their bytes, and a bool that comes out is true
+// or false whatever a peer has written. A []byte or string travels as it is, and
+// everything else through the codec of the options.
 //
 // A process may be killed or stopped at any instant, in the middle of any call:
 // the others go on. When one has died, a message that it had not yet put is not
@@ -71,7 +74,9 @@ func CreateQueue[T any](name string, o *QueueOptions) (*Queue[T], error) {
 }
 
 // OpenQueue attaches to the queue in the segment of that name, as shm.Open does.
-// It must have been made for the same T, or one of the same layout.
+// It must have been made for the same T, or one of the same layout; any type
+// that travels through a codec will do for another, as far as the codec can
+// convert them. A joinable queue is opened with OpenJoinableQueue.
 func OpenQueue[T any](name string, o *QueueOptions) (*Queue[T], error) {
 	return openQueue[T](o, func(so *shm.Options) (*shm.Segment, error) { return shm.Open(name, so) })
 }
@@ -100,17 +105,13 @@ func InheritedQueue[T any](name string, o *QueueOptions) (*Queue[T], error) {
 // of T and repaired as one.
 func openQueue[T any](o *QueueOptions, get func(*shm.Options) (*shm.Segment, error)) (*Queue[T], error) {
 	form, plain := formOf[T]()
-	size := 0
-	if plain != nil {
-		size = plain.Size
-	}
-	v := o.withDefaults(size)
+	v := o.withDefaults(plain)
 	g, err := v.geometry()
 	if err != nil {
 		return nil, err
 	}
-	if plain != nil && g.maxMessage() < size {
-		return nil, tooLargeFor("queue", size, g.maxMessage())
+	if plain != nil && g.maxMessage() < plain.Size {
+		return nil, tooLargeFor("a queue of "+plain.Name, plain.Size, g.maxMessage())
 	}
 	var q *queue
 	so := v.Segment
@@ -135,6 +136,9 @@ func openQueue[T any](o *QueueOptions, get func(*shm.Options) (*shm.Segment, err
 	if seg.Slots() > q.geo.slots {
 		return nil, joinErrors(&FormatError{q.name, "slots", uint64(q.geo.slots), uint64(seg.Slots())}, seg.Close())
 	}
+	if q.joinable() != v.joinable {
+		return nil, joinErrors(&FormatError{q.name, "joinable", uint64(q.geo.flags & flagJoinable), uint64(g.flags & flagJoinable)}, seg.Close())
+	}
 	q.seg = seg
 	q.enter()
 	return &Queue[T]{q, plain, form}, nil
@@ -145,7 +149,7 @@ func fingerprint[T any](f form, p *mem.Plain) (uint64, string) {
 	case formPlain:
 		return p.Fingerprint, p.Name
 	case formObject:
-		return objectPrint, fmt.Sprintf("object (%T)", *new(T))
+		return objectPrint, "object (" + reflect.TypeFor[T]().String() + ")"
 	}
 	return bytesPrint, "[]byte"
 }
@@ -154,7 +158,8 @@ func fingerprint[T any](f form, p *mem.Plain) (uint64, string) {
 // otherwise. When it returns nil the message is visible to every process. An
 // error leaves the queue as it was: ErrTooLarge at once for a message that can
 // never fit, ErrClosed after Close or CloseSend, the codec's error, ErrFull
-// together with the context's error, or *CorruptError.
+// together with the context's error, or *CorruptError. A context that is done
+// already gets one attempt.
 func (q *Queue[T]) Put(ctx context.Context, v T) error {
 	if q.form == formPlain {
 		return q.q.send(ctx, mem.BytesOf(&v), true)
@@ -179,7 +184,10 @@ func (q *Queue[T]) encode(v T, send func([]byte) error) error {
 		}
 	case string:
 		if q.form == formString {
-			return send([]byte(v))
+			buf := codec.GetBuffer()
+			defer buf.Free()
+			buf.B = append(buf.B, v...)
+			return send(buf.B)
 		}
 	}
 	buf := codec.GetBuffer()
@@ -197,8 +205,11 @@ func (q *Queue[T]) encode(v T, send func([]byte) error) error {
 // Close, ErrEmpty together with the context's error, *DecodeError, with which
 // the message is gone, or *CorruptError.
 //
+// A context that is done already gets one attempt.
+//
 // In a joinable queue the message remains this handle's to finish with TaskDone,
-// and Get returns ErrTooManyHeld when too many are.
+// unless Get returned an error; it returns ErrTooManyHeld when there are too many
+// of those.
 func (q *Queue[T]) Get(ctx context.Context) (v T, err error) {
 	return q.get(ctx, true)
 }
@@ -211,7 +222,7 @@ func (q *Queue[T]) get(ctx context.Context, block bool) (v T, err error) {
 	if q.q.joinable() {
 		return q.getTask(ctx, block)
 	}
-	l, m, err := q.q.recv(ctx, block)
+	l, m, err := q.q.recv(ctx, block, nil)
 	if err != nil {
 		return v, err
 	}
@@ -222,27 +233,6 @@ func (q *Queue[T]) get(ctx context.Context, block bool) (v T, err error) {
 	}
 	b, err := q.q.contents(nil, m)
 	q.q.finish(l, m)
-	if err != nil {
-		return v, err
-	}
-	return q.decode(b)
-}
-
-// getTask is get for a joinable queue: the message becomes a task of ours.
-func (q *Queue[T]) getTask(ctx context.Context, block bool) (v T, err error) {
-	t, err := q.q.claim("get from")
-	if err != nil {
-		return v, err
-	}
-	l, m, err := q.q.recv(ctx, block)
-	if err != nil {
-		q.q.vacate(t)
-		return v, err
-	}
-	b, err := q.q.contents(nil, m)
-	q.q.hold(t, m, false, true)
-	q.q.wakeSpace()
-	l.leave()
 	if err != nil {
 		return v, err
 	}
@@ -279,19 +269,6 @@ func (q *Queue[T]) decode(b []byte) (v T, err error) {
 	return v, nil
 }
 
-// A DecodeError is a message that was taken and could not be decoded.
-type DecodeError struct {
-	Queue   string // name of the segment
-	Message []byte
-	Err     error // the codec's
-}
-
-func (e *DecodeError) Error() string {
-	return fmt.Sprintf("ring: %s: decode a message of %d bytes: %v", e.Queue, len(e.Message), e.Err)
-}
-
-func (e *DecodeError) Unwrap() error { return e.Err }
-
 // All iterates over the messages as Get returns them, until io.EOF, which ends
 // the loop. A message that could not be decoded is a pair with *DecodeError,
 // after which the loop goes on; any other error is the last pair.
@@ -310,7 +287,8 @@ func (q *Queue[T]) All(ctx context.Context) iter.Seq2[T, error] {
 }
 
 // Take takes the next message without copying it. The errors are those of Get,
-// and ErrTooManyHeld.
+// and ErrTooManyHeld. In a joinable queue the message is a task that its Release
+// finishes, and TaskDone has nothing to do with it.
 func (q *Queue[T]) Take(ctx context.Context) (Message, error) { return q.q.take(ctx, true) }
 
 // TryTake is Take without waiting, with the errors of TryGet and ErrTooManyHeld.
@@ -321,4 +299,15 @@ func (q *Queue[T]) TryTake() (Message, error) { return q.q.take(context.Backgrou
 // codec writes. It waits while others hold all chunks, and fails with
 // ErrTooLarge, ErrTooManyHeld, ErrClosed, or ErrFull together with the context's
 // error.
-func (q *Queue[T]) Loan(ctx context.Context, n int) (Loan, error) { return q.q.lend(ctx, n) }
+func (q *Queue[T]) Loan(ctx context.Context, n int) (Loan, error) { return q.lend(ctx, n, true) }
+
+// TryLoan is Loan without waiting: it returns ErrFull when others hold all
+// chunks.
+func (q *Queue[T]) TryLoan(n int) (Loan, error) { return q.lend(context.Background(), n, false) }
+
+func (q *Queue[T]) lend(ctx context.Context, n int, block bool) (Loan, error) {
+	if q.form == formPlain && n != q.plain.Size {
+		return Loan{}, q.q.wrap("lend from", fmt.Errorf("%d bytes are not a %s: %w", n, q.plain.Name, fs.ErrInvalid))
+	}
+	return q.q.lend(ctx, n, block)
+}

@@ -29,7 +29,7 @@ func (q *queue) close() error {
 			break
 		}
 		q.requeue(m)
-		q.vacate(t)
+		q.giveUp(t)
 	}
 	q.wakeAll() // the lanes keep the memory until here
 	for i := range q.lanes {
@@ -48,19 +48,6 @@ func (l *lane) end() {
 		l.spare = noChunk
 	}
 	l.q.unref()
-}
-
-// ref keeps the memory until unref, if it is still there.
-func (q *queue) ref() bool {
-	for {
-		n := q.refs.Load()
-		if n == 0 {
-			return false
-		}
-		if q.refs.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
 }
 
 // unref lets go of the memory, for good when nobody has it any more.
@@ -88,7 +75,7 @@ func (q *queue) flush(ctx context.Context) error {
 				break
 			}
 			if err := q.sleep(ctx, q.drain, nd); err != nil {
-				return q.waited("flush", ErrFull, err)
+				return q.wrap("flush", err)
 			}
 		}
 	}
@@ -113,10 +100,9 @@ func (q *queue) untaken(ctx context.Context, l *lane) (*need, error) {
 	return n, nil
 }
 
-// length counts the messages in the queue, orphans included, and says whether
-// the number was right at some instant.
-func (q *queue) length() int {
-	n := 0
+// depth counts the messages in the ring. The number was right at some instant
+// during the call, unless many others were at work.
+func (q *queue) depth() (n int) {
 	for range 8 {
 		h := q.findHead()
 		t := q.findTail()
@@ -125,7 +111,7 @@ func (q *queue) length() int {
 			break
 		}
 	}
-	return n + q.orphans()
+	return n
 }
 
 // orphans counts the orphans.

@@ -33,7 +33,8 @@ type queue struct {
 	light  bool // we may publish without a fence, unless ctl.strong
 	size   ringSize
 	words  []atomic.Uint64
-	table  []laneWords // of all slots
+	table  []laneWords     // of all slots
+	stamps []atomic.Uint64 // see QueueOptions.Stamp
 	chunks pool
 
 	chunkSize  int
@@ -51,7 +52,8 @@ type queue struct {
 	items *wait.Event // consumers sleep here
 	space *wait.Event // producers sleep here
 	pool  *wait.Event // producers that need many chunks sleep here
-	drain *wait.Event // Flush and Join sleep here
+	drain *wait.Event // Flush sleeps here
+	idle  *wait.Event // Join sleeps here
 
 	closed   atomic.Bool  // this handle
 	refs     atomic.Int64 // lanes and holdings that still need the memory
@@ -80,6 +82,9 @@ func attachQueue(name string, b []byte, o *QueueOptions) (*queue, error) {
 	q.words = mem.Slice[atomic.Uint64](b, g.ringOff(), g.capacity)
 	q.table = mem.Slice[laneWords](b, g.lanesOff(), g.slots*g.lanes)
 	q.chunks = poolOf(b, g)
+	if g.flags&flagStamped != 0 {
+		q.stamps = mem.Slice[atomic.Uint64](b, g.stampsOff(), g.chunks)
+	}
 	q.key = maphash.Comparable(raceSeed, &b[0])
 	if q.light = wait.Light(); !q.light && mem.PlainRelease {
 		q.ctl.strong.Store(1) // as for a ring: see attach
@@ -94,6 +99,7 @@ func (q *queue) bind(h peers) {
 	q.space = wait.NewEvent(&q.ctl.space, h)
 	q.pool = wait.NewEvent(&q.ctl.pool, h)
 	q.drain = wait.NewEvent(&q.ctl.drain, h)
+	q.idle = wait.NewEvent(&q.ctl.idle, h)
 }
 
 // enter begins the use of the queue as the participant that bind's oracle names.
@@ -117,10 +123,16 @@ func (q *queue) Join(slot int) {
 		for i := range q.geo.lanes {
 			q.laneOf(slot, i).taking.Store(0)
 		}
+		waits := q.waitsOf(slot)
+		waits.getting.Store(0)
+		waits.putting.Store(0)
 	}
 }
 
 func (q *queue) laneOf(slot, lane int) *laneWords { return &q.table[slot*q.geo.lanes+lane] }
+
+// waitsOf returns where a slot says how many of its calls wait.
+func (q *queue) waitsOf(slot int) *laneWords { return q.laneOf(slot, q.geo.lanes-1) }
 
 // store publishes v, before a look at whether somebody sleeps who waits for it.
 func (q *queue) store(p *atomic.Uint64, v uint64) {
@@ -144,6 +156,7 @@ func (q *queue) wakeAll() {
 	q.space.WakeAll()
 	q.pool.WakeAll()
 	q.drain.WakeAll()
+	q.idle.WakeAll()
 }
 
 func (q *queue) word(i uint32) *atomic.Uint64 { return &q.words[i] }

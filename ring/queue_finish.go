@@ -37,7 +37,7 @@ func (l *lane) finishTask(m taken) {
 // requeue makes an orphan of a message that we hold, for any consumer to adopt.
 func (q *queue) requeue(m taken) {
 	hook.At("queue.requeue")
-	q.setState(m.c, stateOf(kindOrphan, 0, m.pos))
+	q.setState(m.c, stateOf(kindOrphan, putBack, m.pos))
 	q.ctl.count.requeued.Add(1)
 	q.bump()
 }
@@ -55,7 +55,7 @@ func (q *queue) finished() (n uint64) {
 func (q *queue) unfinished() int {
 	for {
 		t := q.findTail()
-		n := (q.finished() + q.opts.start) % q.size.positions()
+		n := (q.finished() + q.ctl.start.Load()) % q.size.positions()
 		left := signedDiff(q.size.pos(t), n, q.size.positions())
 		if left > 0 || left == 0 && q.findTail() == t {
 			return int(left)

@@ -3,18 +3,21 @@ package ring
 import (
 	"context"
 	"errors"
+	"time"
 
+	"github.com/sluice-ipc/sluice/internal/sys"
 	"github.com/sluice-ipc/sluice/shm"
 )
 
 // Len returns how many messages are in the queue: put and not taken, or put back.
 // It is right for an instant during the call, unless many others are at work.
+// After Close it is 0.
 func (q *Queue[T]) Len() int {
 	if q.q.retain() != nil {
 		return 0
 	}
 	defer q.q.release()
-	return q.q.length()
+	return q.q.depth() + q.q.orphans()
 }
 
 // Cap returns the most messages that can be in the queue.
@@ -23,8 +26,15 @@ func (q *Queue[T]) Cap() int { return int(q.q.size.n) }
 // Empty reports whether Len is zero.
 func (q *Queue[T]) Empty() bool { return q.Len() == 0 }
 
-// Full reports whether Len is at least Cap, so that a Put would wait.
-func (q *Queue[T]) Full() bool { return q.Len() >= q.Cap() }
+// Full reports whether a Put would have to wait. Messages that were put back count
+// in Len, and take no room. After Close it is false.
+func (q *Queue[T]) Full() bool {
+	if q.q.retain() != nil {
+		return false
+	}
+	defer q.q.release()
+	return q.q.depth() >= q.Cap()
+}
 
 // MaxMessage returns the longest message in bytes, as it travels.
 func (q *Queue[T]) MaxMessage() int { return q.q.maxMessage }
@@ -39,7 +49,7 @@ func (q *Queue[T]) Name() string { return q.q.name }
 func (q *Queue[T]) Segment() *shm.Segment { return q.q.seg }
 
 // Handover implements shm.Handle: the child joins the queue as a participant of
-// its own.
+// its own, with InheritedQueue.
 func (q *Queue[T]) Handover() (shm.Handover, error) {
 	return shm.Handover{Segment: q.q.seg}, nil
 }
@@ -66,9 +76,13 @@ func (q *Queue[T]) Close() error { return q.q.close() }
 // Puts and Gets, which are exact.
 type QueueStats struct {
 	Depth     int // messages in the queue, orphans included
-	Orphans   int // messages that were put back, by repair or by Requeue, and wait
+	Orphans   int // of them, those that were put back, by repair or by Requeue
 	HighWater int // the largest depth that a producer has seen
 	Capacity  int
+
+	// OldestAge is how long ago the oldest message that is in the queue was
+	// put, 0 if there is none or QueueOptions.Stamp was not set.
+	OldestAge time.Duration
 
 	Puts uint64 // messages published, modulo about 2^40
 	Gets uint64 // messages taken from the ring the first time, modulo about 2^40
@@ -82,11 +96,12 @@ type QueueStats struct {
 
 	Chunks     int // in the pool
 	FreeChunks int
-	Held       int // chunks that are lent, or taken and not given back
+	Held       int // chunks that are lent, taken and not given back, or at hand for the next Put
 	Unfinished int // tasks, of a joinable queue
 
-	ConsumersWaiting, ProducersWaiting bool // somebody may be asleep
-	Closed                             bool // CloseSend was called
+	ConsumersWaiting int  // calls of the living that wait for messages
+	ProducersWaiting int  // calls of the living that wait for room
+	Closed           bool // CloseSend was called
 
 	Participants []shm.Participant
 }
@@ -104,16 +119,21 @@ func (q *Queue[T]) Stats() QueueStats {
 func (q *queue) stats() QueueStats {
 	c := &q.ctl.count
 	s := QueueStats{
-		Depth: q.length(), Orphans: q.orphans(), Capacity: int(q.size.n),
+		Orphans: q.orphans(), Capacity: int(q.size.n), OldestAge: q.oldestAge(),
 		HighWater: int(min(c.high.Load(), uint64(q.size.n))),
 		Puts:      q.since(q.findTail()), Gets: q.since(q.findHead()),
 		Dropped: c.dropped.Load(), Discarded: c.discarded.Load(),
 		Redelivered: c.redelivered.Load(), Requeued: c.requeued.Load(),
 		DeadLetters: c.deadLetters.Load(), Recovered: c.recovered.Load(),
-		Chunks:           q.geo.chunks,
-		ConsumersWaiting: q.ctl.items.Load()&1 != 0,
-		ProducersWaiting: (q.ctl.space.Load()|q.ctl.pool.Load())&1 != 0,
-		Closed:           q.ctl.closing.Load() != 0,
+		Chunks: q.geo.chunks,
+		Closed: q.ctl.closing.Load() != 0,
+	}
+	s.Depth = q.depth() + s.Orphans
+	for i := range q.geo.slots {
+		if st, _ := q.peer.Slot(i); st == shm.Active {
+			s.ConsumersWaiting += int(q.waitsOf(i).getting.Load())
+			s.ProducersWaiting += int(q.waitsOf(i).putting.Load())
+		}
 	}
 	for i := range q.geo.chunks {
 		switch kindOf(q.state(uint32(i)).Load()) {
@@ -132,10 +152,31 @@ func (q *queue) stats() QueueStats {
 	return s
 }
 
+// oldestAge is the age of the oldest message in the queue, orphans included, 0 if
+// it is not known.
+func (q *queue) oldestAge() time.Duration {
+	if q.stamps == nil {
+		return 0
+	}
+	now := sys.Monotonic()
+	age := func(c uint32) time.Duration {
+		return time.Duration(max(0, now-int64(q.stamps[c].Load())))
+	}
+	if c, _ := q.oldestOrphan(); c != noChunk {
+		return age(c) // orphans were taken before all that is in the ring
+	}
+	h := q.findHead()
+	w := q.word(h.idx).Load()
+	if c := chunkOfWord(w); stateOfWord(w) == wordFull && lapOfWord(w) == h.lap && int(c) < q.geo.chunks {
+		return age(c)
+	}
+	return 0
+}
+
 // since is how many positions lie before c.
 func (q *queue) since(c cursor) uint64 {
 	n := q.size.positions()
-	return (q.size.pos(c) + n - q.opts.start%n) % n
+	return (q.size.pos(c) + n - q.ctl.start.Load()%n) % n
 }
 
 func joinErrors(a, b error) error {

@@ -17,10 +17,10 @@ var ErrTooManyDone = errors.New("ring: task done more often than got")
 // from Put until TaskDone, or the Release of a Message, and Join waits until
 // none is.
 //
-// A task belongs to the handle that got it. When its process dies before
-// TaskDone, or closes the handle, another consumer gets the task, so that it is
-// neither lost nor waited for in vain. QueueOptions.Hold bounds how many tasks a
-// handle may have at a time.
+// The methods are those of Queue and those below. A task belongs to the handle
+// that got it. When its process dies before TaskDone, or closes the handle,
+// another consumer gets the task, so that it is neither lost nor waited for in
+// vain. QueueOptions.Hold bounds how many tasks a handle may have at a time.
 type JoinableQueue[T any] struct{ *Queue[T] }
 
 // CreateJoinableQueue is CreateQueue for tasks.
@@ -62,15 +62,52 @@ func joinableOf[T any](q *Queue[T], err error) (JoinableQueue[T], error) {
 	if err != nil {
 		return JoinableQueue[T]{}, err
 	}
-	if !q.q.joinable() {
-		err := &FormatError{q.q.name, "flags", uint64(q.q.geo.flags), uint64(q.q.geo.flags | flagJoinable)}
-		return JoinableQueue[T]{}, joinErrors(err, q.Close())
-	}
 	return JoinableQueue[T]{q}, nil
 }
 
-// TaskDone finishes the oldest unfinished task that this handle has got. It
-// returns ErrTooManyDone if there is none.
+// getTask is Get for a joinable queue: the message becomes a task of ours.
+func (q *Queue[T]) getTask(ctx context.Context, block bool) (v T, err error) {
+	var t ticket
+	l, m, err := q.q.recv(ctx, block, &t)
+	if err != nil {
+		return v, err
+	}
+	b, err := q.q.contents(nil, m)
+	q.q.hold(t, m, heldTask)
+	q.q.wakeSpace()
+	l.leave()
+	if err == nil {
+		v, err = q.decode(b)
+	}
+	switch {
+	case err != nil: // an error is no task
+		q.q.endTask(t, q.q.releaseHeld)
+	case q.q.closed.Load(): // Close may have looked for tasks before ours
+		if q.q.endTask(t, q.q.requeue) {
+			var zero T
+			return zero, q.q.wrap("get from", ErrClosed)
+		}
+	}
+	return v, err
+}
+
+// endTask gives back a task in the way of f, unless somebody else has.
+func (q *queue) endTask(t ticket, f func(m taken)) bool {
+	m, err := q.surrender(t, false)
+	if err != nil {
+		return false
+	}
+	f(m)
+	q.giveUp(t)
+	return true
+}
+
+// TaskDone finishes the oldest unfinished task that this handle has got with Get.
+// It returns ErrTooManyDone if there is none.
+//
+// Goroutines that share a handle finish each other's tasks in this way, which
+// matters when the process dies: what is delivered again is what is not finished.
+// They should have a handle each, or Take and Release their tasks.
 func (q JoinableQueue[T]) TaskDone() error {
 	if q.q.closed.Load() {
 		return q.q.wrap("finish a task of", ErrClosed)
@@ -80,12 +117,12 @@ func (q JoinableQueue[T]) TaskDone() error {
 		return fmt.Errorf("ring: %s: %w", q.q.name, ErrTooManyDone)
 	}
 	q.q.releaseHeld(m)
-	q.q.vacate(t)
+	q.q.giveUp(t)
 	return nil
 }
 
 // Unfinished returns how many tasks have been put and are not finished, by any
-// process.
+// process. After Close it is 0.
 func (q JoinableQueue[T]) Unfinished() int {
 	if q.q.retain() != nil {
 		return 0
@@ -94,28 +131,66 @@ func (q JoinableQueue[T]) Unfinished() int {
 	return q.q.unfinished()
 }
 
-// Join waits until there was an instant, after the call began, at which no task
-// was unfinished. It returns the context's error if that is done first, and
-// ErrClosed after Close.
+// Join waits until there is an instant, after the call began, at which no task
+// is unfinished. It returns the context's error if that is done first, and
+// ErrClosed after Close. Any number of processes may wait.
 func (q JoinableQueue[T]) Join(ctx context.Context) error {
 	if err := q.q.retain(); err != nil {
 		return q.q.wrap("join", err)
 	}
 	defer q.q.release()
-	err := q.q.drain.Wait(ctx, allDone{q.q}, wait.NewSpinner(q.q.opts.Spin))
-	switch {
-	case err != nil:
-		return q.q.wrap("join", err)
-	case q.q.closed.Load():
-		return q.q.wrap("join", ErrClosed)
+	d := allDone{q.q, q.q.size.pos(q.q.findTail()), q.q.ctl.zero.Load()}
+	err := q.q.idle.Wait(ctx, &d, wait.NewSpinner(q.q.opts.Spin))
+	if err == nil {
+		err = q.q.poisoned()
 	}
-	return q.q.poisoned()
+	if err == nil && q.q.closed.Load() && !d.was() {
+		err = ErrClosed
+	}
+	if err != nil {
+		return q.q.wrap("join", err)
+	}
+	return nil
 }
 
 // allDone is what Join waits for.
-type allDone struct{ q *queue }
+type allDone struct {
+	q    *queue
+	from uint64 // the tail when Join began
+	zero uint64 // what the queue's word zero said then
+}
 
-func (a allDone) Ready() bool { return a.q.closed.Load() || a.q.unfinished() == 0 }
+func (d *allDone) Ready() bool { return d.q.closed.Load() || d.was() }
 
-// Handover implements shm.Handle.
+// was reports whether there was an instant without unfinished tasks: there is
+// now, or who finished the last one of them says so. All that was put before Join
+// began lies before the position where that was.
+func (d *allDone) was() bool {
+	if z := d.q.ctl.zero.Load(); z != d.zero && d.q.isPosition(z) && signedDiff(z, d.from, d.q.size.positions()) >= 0 {
+		return true
+	}
+	return d.q.unfinished() == 0
+}
+
+func (q *queue) isPosition(p uint64) bool { return p < q.size.positions() }
+
+// wakeJoin wakes those who wait in Join if no task is unfinished, and leaves a
+// note for those who look when there are tasks again.
+func (q *queue) wakeJoin() {
+	if q.ctl.idle.Load()&1 == 0 { // nobody sleeps
+		return
+	}
+	q.ctl.idle.Or(0) // of two who finish at a time, one sees what the other has counted
+	t := q.size.pos(q.findTail())
+	if q.unfinished() != 0 {
+		return
+	}
+	if z := q.ctl.zero.Load(); !q.isPosition(z) || signedDiff(t, z, q.size.positions()) > 0 {
+		q.ctl.zero.CompareAndSwap(z, t) // else somebody else has, as good as we
+	}
+	q.idle.WakeAll()
+}
+
+// Handover implements shm.Handle: the child joins the queue as a participant of
+// its own, with InheritedJoinableQueue.
 func (q JoinableQueue[T]) Handover() (shm.Handover, error) { return q.Queue.Handover() }

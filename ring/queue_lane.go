@@ -92,8 +92,9 @@ func (l *lane) init(q *queue, slot, no int) {
 	l.next, l.far = l.home, min(l.home+goHome, uint32(q.geo.chunks-1))
 }
 
-// borrow returns a lane that nobody uses, waiting for one if need be.
-func (q *queue) borrow(ctx context.Context) (*lane, error) {
+// borrow returns a lane that nobody uses. It may wait for another goroutine, but
+// not for long: nobody has a lane while it waits for a peer.
+func (q *queue) borrow(context.Context) (*lane, error) {
 	for i := range q.lanes {
 		if q.lanes[i].gate.TryEnter() == nil {
 			return &q.lanes[i], nil
@@ -104,15 +105,11 @@ func (q *queue) borrow(ctx context.Context) (*lane, error) {
 	}
 	// All are in use, for a moment. Any will do.
 	l := &q.lanes[int(q.tag.Add(1))%len(q.lanes)]
-	if err := l.gate.Enter(ctx); err != nil {
+	if err := l.gate.Enter(context.Background()); err != nil {
 		return nil, gateError(err)
 	}
 	return l, nil
 }
-
-// tryBorrow is borrow for calls that must not wait for a peer. It may wait for
-// another goroutine, which will not be long.
-func (q *queue) tryBorrow() (*lane, error) { return q.borrow(context.Background()) }
 
 // leave gives the lane back.
 func (l *lane) leave() {

@@ -10,7 +10,7 @@ import (
 	"github.com/sluice-ipc/sluice/internal/mem"
 )
 
-// A queue is a control block followed by four tables:
+// A queue is a control block followed by tables:
 //
 //	offset  size  written by  field
 //	     0     8  creator     magic "SLQUEUE\n"
@@ -22,7 +22,8 @@ import (
 //	    28     4  creator     slots: most participants
 //	    32     4  creator     lanes of each participant, at least 2
 //	    36     4  creator     hold: messages that one may hold, each
-//	    40     4  creator     flags: 1 joinable, 2 discard what the dead held
+//	    40     4  creator     flags: 1 joinable, 2 discard what the dead held,
+//	                          4 stamped
 //	    44     4  creator     byte order mark 0x01020304
 //	    48     4  creator     zero
 //	    52     4  creator     CRC-32C of bytes 0 to 51
@@ -32,18 +33,26 @@ import (
 //	   256     4  everybody   items: eventcount on which consumers sleep
 //	   384     4  everybody   space: eventcount on which producers sleep
 //	   388     4  everybody   pool: eventcount of producers that need many chunks
-//	   392     4  everybody   drain: eventcount of Flush and Join
+//	   392     4  everybody   drain: eventcount of Flush
+//	   396     4  everybody   idle: eventcount of Join
+//	   400     8  everybody   zero: position behind the last message when no
+//	                          task was unfinished, while somebody waited for that
+//	   408     8  creator     position of the first message
 //	   512    64  everybody   counters, see queueCounters
 //	   640     …  –           zero
 //	  1024     …              lanes: 128 bytes for each lane of each slot
 //	     …     …              ring: 8 bytes for each word
 //	     …     …              entries: 16 bytes for each chunk
+//	     …     …              stamps, if flags say so: 8 bytes for each chunk,
+//	                          when its message was put, ns of CLOCK_MONOTONIC
 //	     …     …              chunks, each rounded up to 64 bytes
 //
 // Each table begins at a multiple of 128. A lane is
 //
 //	0     8  owner       taking: what it is about to take, see announce
 //	8     8  owner       done: tasks that were finished through it
+//	16    4  owner       of the last lane: calls of the slot that wait for messages
+//	20    4  owner       of the last lane: calls of the slot that wait for room
 //
 // and an entry is the chunk's state word and its meta word.
 const (
@@ -59,7 +68,8 @@ const (
 const (
 	flagJoinable = 1 << iota
 	flagDiscard
-	flagsKnown = flagJoinable | flagDiscard
+	flagStamped
+	flagsKnown = flagJoinable | flagDiscard | flagStamped
 )
 
 type queueCreator struct {
@@ -111,7 +121,10 @@ type queueControl struct {
 	space atomic.Uint32
 	pool  atomic.Uint32
 	drain atomic.Uint32
-	_     [mem.FalseShare - 12]byte
+	idle  atomic.Uint32
+	zero  atomic.Uint64
+	start atomic.Uint64
+	_     [mem.FalseShare - 32]byte
 
 	count queueCounters
 	_     [mem.FalseShare - 64]byte
@@ -122,9 +135,11 @@ type queueControl struct {
 type laneWords struct {
 	_ structs.HostLayout
 
-	taking atomic.Uint64
-	done   atomic.Uint64
-	_      [laneSize - 16]byte
+	taking  atomic.Uint64
+	done    atomic.Uint64
+	getting atomic.Uint32
+	putting atomic.Uint32
+	_       [laneSize - 24]byte
 }
 
 type entry struct {
@@ -143,6 +158,8 @@ var (
 	_ [384]struct{}  = [unsafe.Offsetof(queueControl{}.space)]struct{}{}
 	_ [388]struct{}  = [unsafe.Offsetof(queueControl{}.pool)]struct{}{}
 	_ [392]struct{}  = [unsafe.Offsetof(queueControl{}.drain)]struct{}{}
+	_ [396]struct{}  = [unsafe.Offsetof(queueControl{}.idle)]struct{}{}
+	_ [400]struct{}  = [unsafe.Offsetof(queueControl{}.zero)]struct{}{}
 	_ [512]struct{}  = [unsafe.Offsetof(queueControl{}.count)]struct{}{}
 	_ [64]struct{}   = [unsafe.Sizeof(queueCounters{})]struct{}{}
 	_ [1024]struct{} = [unsafe.Sizeof(queueControl{})]struct{}{}
@@ -165,8 +182,14 @@ func (g *geometry) ringOff() int  { return g.lanesOff() + g.slots*g.lanes*laneSi
 func (g *geometry) entriesOff() int {
 	return g.ringOff() + alignUp(g.capacity*8, mem.FalseShare)
 }
-func (g *geometry) chunksOff() int {
+func (g *geometry) stampsOff() int {
 	return g.entriesOff() + alignUp(g.chunks*entrySize, mem.FalseShare)
+}
+func (g *geometry) chunksOff() int {
+	if g.flags&flagStamped == 0 {
+		return g.stampsOff()
+	}
+	return g.stampsOff() + alignUp(g.chunks*8, mem.FalseShare)
 }
 func (g *geometry) size() int { return g.chunksOff() + g.chunks*g.stride() }
 
@@ -183,6 +206,9 @@ func initQueue(b []byte, g *geometry, start uint64) {
 	}
 	c.crc = checksum(b[:unsafe.Offsetof(queueCreator{}.crc)])
 	n := uint64(g.capacity)
+	start %= sizeOfRing(g.capacity).positions()
+	c.zero.Store(start)
+	c.start.Store(start)
 	words := mem.Slice[atomic.Uint64](b, g.ringOff(), g.capacity)
 	for i := range words {
 		lap := start / n

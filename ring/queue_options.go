@@ -1,10 +1,13 @@
 package ring
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
+	"math"
 
 	"github.com/sluice-ipc/sluice/internal/codec"
+	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/shm"
 )
 
@@ -52,46 +55,67 @@ type QueueOptions struct {
 	// bytes, and 16 more.
 	ChunkSize int
 
-	// Bytes is how many bytes of messages fit into the queue, counted in
-	// whole chunks, when nobody holds any; no message may be longer. The
-	// default is Capacity chunks, and 4 MiB at least if T is not plain.
+	// Bytes is how many bytes of messages fit into the queue at least,
+	// counted in whole chunks, when nobody holds any; no message may be
+	// longer, see MaxMessage. It is never less than Capacity chunks, which is
+	// the default, and 4 MiB at least if T is not plain.
 	Bytes int
 
 	// Hold is how many loans and taken messages a participant may have at a
 	// time, 16 if 0, at most 1024. For each of them the queue has a chunk
-	// more than Bytes says, so that what others hold never keeps anybody
-	// from putting a message of one chunk.
+	// more than Bytes says, so that those that others hold, if they are of
+	// one chunk each, never keep anybody from putting another.
 	Hold int
 
 	// Lanes is how many goroutines of a participant can be in the middle of
 	// an operation at a time, 4 if 0, at most 15. More of them take turns.
 	Lanes int
 
-	// WhenDied is for all participants, as the creator says. The fields
-	// above too are the creator's; what others say is ignored.
+	// WhenDied says what becomes of a message whose holder died. Redeliver is
+	// the default. What is put back with Requeue is always redelivered.
 	WhenDied WhenDied
+
+	// Stamp makes each Put note the time, which costs it some 30 ns, so that
+	// Stats can tell the age of the oldest message.
+	//
+	// This field and those above it are the creator's. What others say there
+	// must make sense, and is ignored.
+	Stamp bool
 
 	// WhenFull is for what is put through this handle.
 	WhenFull WhenFull
 
 	// MaxDeliveries is how often a message may be delivered to consumers
-	// that die of it, or put it back with Requeue; 0 is without limit. What
-	// has been delivered so often goes to DeadLetter when a consumer of this
-	// handle comes by it, or is dropped and counted if there is none.
+	// that die of it, or put it back with Requeue; 0 is without limit, and
+	// more than 1023 cannot be counted. What has been delivered so often goes
+	// to DeadLetter when a consumer of this handle comes by it, or is dropped
+	// and counted if there is none.
 	MaxDeliveries int
 
 	// DeadLetter is called, by the goroutine that gets messages, with each
-	// message that has been delivered MaxDeliveries times. The bytes are
-	// those of the message, for the length of the call. When the process dies
-	// in the middle of it, the message is another's dead letter.
-	DeadLetter func(b []byte, deliveries int)
+	// message that has been delivered MaxDeliveries times. b is a copy of
+	// the message, and the handler's to keep; ctx is that of the Get, and
+	// done if that was a TryGet. An error puts the message back, and Get
+	// returns it. When the process dies in the middle of the call, the
+	// message is another's dead letter. The method Bury of another queue is
+	// such a handler.
+	DeadLetter func(ctx context.Context, b []byte, deliveries int) error
 
 	// Spin is how calls on this handle wait. The default is SpinAdaptive.
 	Spin Spin
 
 	// EndAlone makes Get return io.EOF, without CloseSend, when the queue is
-	// empty and this handle is its only participant.
+	// empty and this handle is its only participant. A Get that waits learns
+	// that the last of the others has left within some 50 ms.
 	EndAlone bool
+
+	// Guard turns a fault on the queue's memory (somebody has truncated the
+	// file under us) into a *shm.FaultError, after which all that can be done
+	// with the handle is to close it. Without it the process dies of SIGBUS.
+	// Memory on loan or of a Message is touched by the caller and not
+	// covered. Anonymous queues cannot be truncated and need no guard. It
+	// costs some ten nanoseconds a call.
+	Guard bool
 
 	// Codec encodes and decodes messages that are neither plain nor []byte
 	// nor string. The default is CBOR. All participants need the same.
@@ -112,11 +136,13 @@ const (
 	defHold      = 16
 	defLanes     = 4
 	defSlots     = 64
+
+	maxBytes = min(1<<40, math.MaxInt) // of all chunks
 )
 
-// withDefaults fills in the defaults for messages of size bytes, 0 if that
-// differs.
-func (o *QueueOptions) withDefaults(size int) QueueOptions {
+// withDefaults fills in the defaults for messages of a type that is plain or, if
+// plain is nil, not.
+func (o *QueueOptions) withDefaults(plain *mem.Plain) QueueOptions {
 	var v QueueOptions
 	if o != nil {
 		v = *o
@@ -130,48 +156,63 @@ func (o *QueueOptions) withDefaults(size int) QueueOptions {
 	def(&v.Hold, defHold)
 	def(&v.Lanes, defLanes)
 	def(&v.Segment.MaxParticipants, defSlots)
-	bytes := 0
-	if size == 0 {
-		size, bytes = defChunkSize, defBytes
+	size, bytes := defChunkSize, defBytes
+	if plain != nil {
+		size, bytes = max(plain.Size, 1), 1
 	}
-	def(&v.ChunkSize, max(size, 1))
-	if v.ChunkSize > 0 && v.Capacity > 0 && v.Capacity <= maxItems && v.ChunkSize <= maxChunkSize {
-		def(&v.Bytes, max(bytes, v.Capacity*v.ChunkSize))
-	}
+	def(&v.ChunkSize, size)
+	def(&v.Bytes, bytes) // what this is short of Capacity chunks is added
 	if v.Codec == nil {
 		v.Codec = codec.CBOR
 	}
 	return v
 }
 
+// check returns an error that names the field which makes no sense.
+func (o *QueueOptions) check() error {
+	for _, f := range []struct {
+		name         string
+		n, min, most int
+	}{
+		{"Capacity", o.Capacity, 1, maxItems}, {"ChunkSize", o.ChunkSize, 1, maxChunkSize},
+		{"Bytes", o.Bytes, 1, maxBytes}, {"Hold", o.Hold, 1, maxHold},
+		{"Lanes", o.Lanes, 1, maxLanes - 1},
+		{"Segment.MaxParticipants", o.Segment.MaxParticipants, 1, maxSlots},
+		{"WhenDied", int(o.WhenDied), 0, int(Discard)},
+		{"WhenFull", int(o.WhenFull), 0, int(DropOldest)},
+		{"MaxDeliveries", o.MaxDeliveries, 0, maxTries},
+		{"Spin", int(o.Spin), 0, int(SpinNever)},
+	} {
+		if f.n < f.min || f.n > f.most {
+			return fmt.Errorf("ring: QueueOptions.%s is %d, not from %d to %d: %w", f.name, f.n, f.min, f.most, fs.ErrInvalid)
+		}
+	}
+	return nil
+}
+
 // geometry returns what a new queue with these options looks like.
 func (o *QueueOptions) geometry() (*geometry, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	g := &geometry{
 		capacity: o.Capacity, chunkSize: o.ChunkSize, lanes: o.Lanes + 1, // and the desk
 		hold: o.Hold, slots: o.Segment.MaxParticipants,
 	}
-	for _, f := range []struct {
-		name   string
-		n, max int
-	}{
-		{"capacity", g.capacity, maxItems}, {"chunk size", g.chunkSize, maxChunkSize},
-		{"bytes", o.Bytes, 1 << 40}, {"hold", g.hold, maxHold},
-		{"lanes", g.lanes, maxLanes}, {"max participants", g.slots, maxSlots},
-	} {
-		if f.n < 1 || f.n > f.max {
-			return nil, fmt.Errorf("ring: queue's %s %d is not between 1 and %d: %w", f.name, f.n, f.max, fs.ErrInvalid)
-		}
+	body := int64(max(g.capacity, (o.Bytes-1)/g.chunkSize+1))
+	if n := body + int64(g.spare()); n > maxChunks || n*int64(alignUp(g.chunkSize, chunkAlign)) > maxBytes {
+		return nil, fmt.Errorf("ring: QueueOptions: %d chunks of %d bytes are too many, with Bytes %d, Capacity %d and Hold %d for each of %d participants: %w",
+			n, g.chunkSize, o.Bytes, g.capacity, g.hold, g.slots, fs.ErrInvalid)
 	}
-	body := max(g.capacity, (o.Bytes+g.chunkSize-1)/g.chunkSize)
-	g.chunks = body + g.spare()
-	if g.chunks > maxChunks {
-		return nil, fmt.Errorf("ring: queue needs %d chunks of %d bytes, more than %d: %w", g.chunks, g.chunkSize, maxChunks, fs.ErrInvalid)
-	}
+	g.chunks = int(body) + g.spare()
 	if o.joinable {
 		g.flags |= flagJoinable
 	}
 	if o.WhenDied == Discard {
 		g.flags |= flagDiscard
+	}
+	if o.Stamp {
+		g.flags |= flagStamped
 	}
 	return g, nil
 }
@@ -181,5 +222,8 @@ func (o *QueueOptions) geometry() (*geometry, error) {
 // have one in hand and one aside, and one of them a batch.
 func (g *geometry) spare() int { return g.slots * (g.hold + 2*g.lanes + g.batch()) }
 
-// maxMessage is the longest message in bytes.
-func (g *geometry) maxMessage() int { return (g.chunks - g.spare()) * g.chunkSize }
+// maxMessage is the longest message in bytes, of which the meta word of a chunk
+// has 32 bits.
+func (g *geometry) maxMessage() int {
+	return int(min(int64(g.chunks-g.spare())*int64(g.chunkSize), math.MaxUint32, math.MaxInt))
+}

@@ -3,6 +3,7 @@ package ring
 import (
 	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/mem"
+	"github.com/sluice-ipc/sluice/internal/sys"
 )
 
 // A status says what became of one try.
@@ -15,6 +16,7 @@ const (
 	empty          // no message
 	ended          // closed for sending; a consumer has had everything
 	corrupt        // a word says what it cannot
+	crowded        // this handle holds as many messages as it may
 )
 
 // put sends one message, if there is room.
@@ -47,6 +49,9 @@ func (l *lane) put(b []byte) status {
 // is LOANED to us afterwards.
 func (l *lane) publish(c uint32, w uint64) status {
 	q := l.q
+	if q.stamps != nil {
+		mem.StoreRelease(&q.stamps[c], uint64(sys.Monotonic()))
+	}
 	for {
 		pos := q.size.pos(l.t)
 		hook.At("queue.put.queued")

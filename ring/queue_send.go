@@ -14,7 +14,7 @@ func (q *queue) send(ctx context.Context, b []byte, block bool) error {
 	}
 	l, err := q.borrow(ctx)
 	if err != nil {
-		return q.waited("put into", ErrFull, err)
+		return q.wrap("put into", err)
 	}
 	if st := l.put(b); st != done {
 		return q.sendSlow(ctx, l, b, st, block)
@@ -89,15 +89,25 @@ func (l *lane) overflow(b []byte, st status) status {
 		q.ctl.count.dropped.Add(1)
 		return done
 	case DropOldest:
-		for range 2 * q.geo.chunks {
-			if m, got := l.take(); got == done {
-				q.ctl.count.dropped.Add(1)
-				l.release(m)
-				q.wakeSpace()
-			}
-			if st = l.put(b); st != full && st != short {
-				break
-			}
+		return l.makeRoom(func() status { return l.put(b) })
+	}
+	return st
+}
+
+// makeRoom drops the oldest message until try, which puts one, has room or there
+// is nothing left to drop.
+func (l *lane) makeRoom(try func() status) (st status) {
+	q := l.q
+	for range 2 * q.geo.chunks {
+		m, got := l.take()
+		if got == done {
+			q.ctl.count.dropped.Add(1)
+			l.release(m)
+			q.wakeSpace()
+		}
+		st = try()
+		if st != full && st != short || got != done && st == short {
+			break
 		}
 	}
 	return st
@@ -131,54 +141,76 @@ func (l *lane) corrupt(c cursor) error {
 }
 
 // recv takes a message, and returns it with the lane it was taken in, which the
-// caller must leave. Without block it tries once.
-func (q *queue) recv(ctx context.Context, block bool) (*lane, taken, error) {
+// caller must leave. Without block it tries once. If t is not nil the message is
+// to be held: a place for it is claimed, which the caller gets there.
+func (q *queue) recv(ctx context.Context, block bool, t *ticket) (*lane, taken, error) {
 	l, err := q.borrow(ctx)
 	if err != nil {
-		return nil, taken{}, q.waited("get from", ErrEmpty, err)
+		return nil, taken{}, q.wrap("get from", err)
 	}
-	m, st := l.take()
+	var m taken
+	var st status
+	if t == nil {
+		m, st = l.take()
+	} else {
+		m, st = l.takeFor(t)
+	}
 	if st != done || m.tries > 0 {
-		return q.recvSlow(ctx, l, m, st, block)
+		return q.recvSlow(ctx, l, m, st, block, t)
 	}
 	return l, m, nil
 }
 
-func (q *queue) recvSlow(ctx context.Context, l *lane, m taken, st status, block bool) (*lane, taken, error) {
+func (q *queue) recvSlow(ctx context.Context, l *lane, m taken, st status, block bool, t *ticket) (*lane, taken, error) {
 	for {
-		if st == done {
+		switch {
+		case st == done:
 			var ok bool
 			var err error
-			if l, ok, err = q.screen(ctx, l, m); err != nil {
-				return nil, taken{}, q.waited("get from", ErrEmpty, err)
+			if l, ok, err = q.screen(ctx, l, m, block, t); ok || err != nil {
+				return l, m, err
 			}
-			if ok {
-				return l, m, nil
-			}
-			m, st = l.take()
+			m, st = l.takeFor(t)
 			continue
+		case st == empty && q.opts.EndAlone && q.alone():
+			// What was put before we were alone is seen now.
+			if m, st = l.takeFor(t); st != empty {
+				continue
+			}
+			st = ended
 		}
-		switch {
-		case st != empty || !block:
+		if st != empty || !block {
 			err := l.takeError(st)
 			l.leave()
 			return nil, taken{}, err
 		}
 		n := l.spin.First()
 		if l.glance(n, l.h) {
-			m, st = l.take()
+			m, st = l.takeFor(t)
 			continue
-		}
-		if q.opts.EndAlone && q.alone() {
-			l.leave()
-			return nil, taken{}, io.EOF
 		}
 		var err error
 		if l, err = l.wait(ctx, q.items, l.need(l.seen, 0), n); err != nil {
 			return nil, taken{}, q.waited("get from", ErrEmpty, err)
 		}
-		m, st = l.take()
+		m, st = l.takeFor(t)
 	}
+}
+
+// takeFor is take, and claims a place for the message if t is not nil.
+func (l *lane) takeFor(t *ticket) (taken, status) {
+	if t == nil {
+		return l.take()
+	}
+	var ok bool
+	if *t, ok = l.q.held.claim(); !ok {
+		return taken{}, crowded
+	}
+	m, st := l.take()
+	if st != done {
+		l.q.held.vacate(*t)
+	}
+	return m, st
 }
 
 // takeError is what a Get returns that ended with st.
@@ -188,6 +220,9 @@ func (l *lane) takeError(st status) error {
 		return ErrEmpty
 	case ended:
 		return io.EOF
+	case crowded:
+		l.q.items.Wake() // we may have been woken in place of another
+		return l.q.tooManyHeld()
 	}
 	return l.corrupt(l.h)
 }
@@ -205,7 +240,7 @@ func (q *queue) fateOf(m taken) fate {
 	switch {
 	case m.tries == 0:
 		return deliver
-	case q.geo.flags&flagDiscard != 0:
+	case q.geo.flags&flagDiscard != 0 && !m.back:
 		return drop
 	case q.opts.MaxDeliveries == 0 || m.tries < q.opts.MaxDeliveries:
 		return deliver
@@ -217,8 +252,8 @@ func (q *queue) fateOf(m taken) fate {
 
 // screen decides about a message that was just taken in lane l and reports
 // whether it is to be delivered. If not it is gone; the lane that it returns is
-// the one to go on with.
-func (q *queue) screen(ctx context.Context, l *lane, m taken) (*lane, bool, error) {
+// the one to go on with. If t is not nil it is the place that was claimed.
+func (q *queue) screen(ctx context.Context, l *lane, m taken, block bool, t *ticket) (*lane, bool, error) {
 	switch q.fateOf(m) {
 	case deliver:
 		if m.tries > 0 {
@@ -229,18 +264,22 @@ func (q *queue) screen(ctx context.Context, l *lane, m taken) (*lane, bool, erro
 		q.ctl.count.discarded.Add(1)
 		l.release(m)
 		q.wakeSpace()
+		if t != nil {
+			q.held.vacate(*t)
+		}
 		return l, false, nil
 	}
 	q.refs.Add(1) // for as long as the handler runs, which must not have a lane
 	l.leave()
-	defer q.unref()
-	defer q.releaseHeld(m)
-	if b, err := q.contents(nil, m); err == nil {
-		q.opts.DeadLetter(b, m.tries)
+	err := q.bury(ctx, m, block, t)
+	q.unref()
+	if err == nil {
+		l, err = q.borrow(ctx)
 	}
-	q.ctl.count.deadLetters.Add(1)
-	l, err := q.borrow(ctx)
-	return l, false, err
+	if err != nil {
+		return nil, false, q.wrap("get from", err)
+	}
+	return l, false, nil
 }
 
 // finish frees a message and gives the lane back.
@@ -258,6 +297,9 @@ func (q *queue) wakeSpace() {
 	q.space.Wake()
 	q.pool.WakeAll()
 	q.drain.WakeAll()
+	if q.joinable() {
+		q.wakeJoin()
+	}
 }
 
 // alone reports whether no other participant is left.

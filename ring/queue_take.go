@@ -11,6 +11,7 @@ type taken struct {
 	n     int // bytes
 	tries int // how often it was delivered before
 	pos   uint64
+	back  bool // it was put back by who held it, who did not die
 }
 
 // take takes the next message, if there is one: orphans first.
@@ -87,7 +88,7 @@ func (l *lane) takeFrom(w uint64) (taken, status) {
 	hook.At("queue.take.clear")
 	mem.StoreRelease(&l.pub.taking, 0)
 	m := q.meta(c).Load()
-	return taken{c, lengthOf(m), triesOf(m), pos}, done
+	return taken{c, lengthOf(m), triesOf(m), pos, false}, done
 }
 
 // atEnd is for a head whose word w is not full, when there may be orphans or the
@@ -142,7 +143,7 @@ func (l *lane) adopt() (taken, bool) {
 			m := q.meta(c).Load()
 			tries := triesOf(m) + 1
 			q.setMeta(c, metaOf(lengthOf(m), tries, nextOf(m)))
-			return taken{c, lengthOf(m), tries, pos}, true
+			return taken{c, lengthOf(m), tries, pos, s&ownerMask == putBack}, true
 		}
 	}
 	l.seen = epoch

@@ -80,11 +80,27 @@ func (q *queue) sleep(ctx context.Context, e *wait.Event, n *need) error {
 	if q.closed.Load() {
 		return ErrClosed
 	}
+	if waits := q.waiting(e); waits != nil {
+		waits.Add(1)
+		defer waits.Add(^uint32(0))
+	}
 	n.spin = *wait.NewSpinner(q.opts.Spin)
 	if err := e.Sleep(ctx, n, &n.spin); err != nil {
 		return err
 	}
 	return q.poisoned()
+}
+
+// waiting returns where we say how many calls of ours wait on e.
+func (q *queue) waiting(e *wait.Event) *atomic.Uint32 {
+	waits := q.waitsOf(q.peer.ID().Slot())
+	switch e {
+	case q.items:
+		return &waits.getting
+	case q.space, q.pool:
+		return &waits.putting
+	}
+	return nil
 }
 
 // retain keeps the memory in place for who has no lane.

@@ -52,7 +52,7 @@ func lapsOf(n uint64) uint64 { return (1 << posBits) / n }
 // The state word of a chunk:
 //
 //	bits 61-63  kind
-//	bits 52-60  slot of the owner
+//	bits 52-60  slot of the owner; of an orphan all ones if it was put back
 //	bits 40-51  its incarnation, truncated
 //	bits  0-39  position; of a part: head and tag; of DONE: lane and ordinal
 //
@@ -69,6 +69,7 @@ const (
 	kindShift   = 61
 	ownerShift  = posBits
 	ownerMask   = (1<<(slotBits+incBits) - 1) << ownerShift
+	putBack     = ownerMask // in place of the owner of an orphan: nobody died
 )
 
 func kindOf(s uint64) uint64 { return s >> kindShift }

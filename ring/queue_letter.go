@@ -1,0 +1,83 @@
+package ring
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// bury gives a message that we hold, without a lane, to the dead-letter handler.
+// After an error it has been put back.
+func (q *queue) bury(ctx context.Context, m taken, block bool, t *ticket) error {
+	if t != nil {
+		q.held.detain(*t) // the handler may take its time, and take messages
+		defer q.held.vacate(*t)
+	}
+	back := true
+	defer func() { // also when the handler panics
+		if back {
+			q.requeue(m)
+		}
+	}()
+	b, err := q.contents(nil, m)
+	if err == nil {
+		if !block {
+			ctx = gone
+		}
+		if err = q.opts.DeadLetter(ctx, b, m.tries); err != nil {
+			return fmt.Errorf("dead letter: %w", err)
+		}
+	}
+	back = false
+	q.ctl.count.deadLetters.Add(1)
+	q.releaseHeld(m)
+	return nil
+}
+
+// gone is a context that is done: calls with it try once.
+var gone = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// Bury is a QueueOptions.DeadLetter of other queues of T: it puts their dead
+// letters into this one, and waits for room, unless the options say otherwise,
+// for as long as their Get would wait. When a process dies in the middle of it,
+// the letter may come twice.
+//
+//	jobs, err := ring.OpenQueue[Job]("jobs", &ring.QueueOptions{
+//		MaxDeliveries: 3, DeadLetter: failed.Bury,
+//	})
+func (q *Queue[T]) Bury(ctx context.Context, b []byte, deliveries int) error {
+	if q.form == formPlain && len(b) != q.plain.Size {
+		return q.q.wrap("put into", fmt.Errorf("%d bytes are not a %s", len(b), q.plain.Name))
+	}
+	return q.q.send(ctx, b, true)
+}
+
+// Decode returns what b says, which is a message of a queue of T as it travels:
+// a dead letter for example. b may be memory of the queue's; it is copied. The
+// error is *DecodeError.
+func (q *Queue[T]) Decode(b []byte) (v T, err error) {
+	if q.form != formPlain {
+		b = slices.Clone(b)
+	}
+	return q.decode(b)
+}
+
+// Value returns what a message says that was taken from this queue. The error is
+// *DecodeError or *CorruptError.
+func (q *Queue[T]) Value(m Message) (v T, err error) {
+	if m.q == nil {
+		return v, ErrNotHeld
+	}
+	if b := m.Bytes(); b != nil && q.form == formPlain {
+		return q.decode(b)
+	}
+	b, err := m.Append(nil)
+	if err != nil {
+		return v, err
+	}
+	return q.decode(b)
+}
