@@ -67,9 +67,9 @@ func (q *queue) unref() {
 func (q *queue) flush(ctx context.Context) error {
 	for i := range q.lanes {
 		for {
-			nd, err := q.untaken(ctx, &q.lanes[i])
+			nd, err := q.untaken(&q.lanes[i])
 			if err != nil {
-				return q.waited("flush", ErrFull, err)
+				return q.wrap("flush", err)
 			}
 			if nd == nil {
 				break
@@ -84,8 +84,8 @@ func (q *queue) flush(ctx context.Context) error {
 
 // untaken returns what must change before the last message of lane l is taken,
 // or nil if it has been.
-func (q *queue) untaken(ctx context.Context, l *lane) (*need, error) {
-	if err := l.gate.Enter(ctx); err != nil {
+func (q *queue) untaken(l *lane) (*need, error) {
+	if err := l.gate.Enter(context.Background()); err != nil {
 		return nil, gateError(err)
 	}
 	defer l.gate.Leave()
