@@ -38,6 +38,7 @@ var layers = []layer{
 		"golang.org/x/sys", "github.com/edsrzf/mmap-go"}},
 	{"internal/wait", []string{"internal/mem", "internal/cpu", "internal/sys"}, nil},
 	{"internal/codec", nil, []string{"github.com/fxamacker/cbor/v2"}},
+	{"internal/model", nil, nil},
 	{"internal/shmtest", nil, []string{"go.uber.org/goleak"}},
 	{"internal/archtest", nil, nil},
 	{"shm", internals, nil},

@@ -8,7 +8,7 @@ type Config struct {
 	Ring   int
 	Chunks int
 	Puts   int // messages begun by all producers together
-	Loaded int // messages there at the start, put by the first participant, who left
+	Loaded int // messages there at the start, put by somebody who left
 	Kills  int
 	Joins  int // participants that come into a slot that has become free
 	Frozen int // how many may be stopped for ever at the same time (liveness)

@@ -125,7 +125,7 @@ func (x *explorer) load(id int, s *state) { x.m.unpack(x.packed(id), s) }
 func (x *explorer) add(s *state) int {
 	x.m.pack(s, x.key[:])
 	mask := len(x.table) - 1
-	hash := maphash.Comparable(x.seed, x.key) >> 32
+	hash := maphash.Comparable(x.seed, x.key) & (1<<32 - 1)
 	at := int(hash) & mask
 	for ; x.table[at] != 0; at = (at + 1) & mask {
 		if e := x.table[at]; e>>32 == hash && same(x.packed(int(uint32(e)-1)), x.key[:x.width]) {

@@ -59,13 +59,11 @@ func (m *machine) start() *state {
 	return s
 }
 
-// load puts messages into the ring, as the first participant did before it left.
+// load puts messages into the ring, as somebody did who left before the start.
 func (m *machine) load(s *state) {
-	s.slots[0] = slot{}
-	s.th[0] = thread{}
 	for k := range m.Loaded {
 		pos := m.nextPut(s)
-		w := word{kind: queued, slot: 1, arg: pos}
+		w := word{kind: queued, slot: uint8(len(m.Slots) + 1), arg: pos}
 		s.chunks[k] = chunk{word: w, committed: true}
 		s.ring[m.idx(pos)] = cell{m.lap(pos), full, uint8(k + 1)}
 		s.published++

@@ -111,7 +111,7 @@ func b2u(b bool) uint64 {
 func (m *machine) renameSlots(s *state, p perm) {
 	o := *s
 	slotRef := func(r *uint8) {
-		if *r != 0 {
+		if *r != 0 && int(*r) <= len(p) { // not one who left before the start
 			*r = p[*r-1] + 1
 		}
 	}

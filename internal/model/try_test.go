@@ -14,6 +14,6 @@ func TestTry(t *testing.T) {
 		t.Skip()
 	}
 	st := time.Now()
-	r := Run(&c, 0, time.Now().Add(100*time.Second))
+	r := Run(&c, 0, time.Now().Add(500*time.Second))
 	t.Logf("%s %v\n %+v: states %d complete %v %s\n%s", os.Getenv("CFG"), time.Since(st), c, r.States, r.Complete, r.Violation, strings.Join(r.Trace, "\n"))
 }
