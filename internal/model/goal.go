@@ -1,5 +1,7 @@
 package model
 
+import "math/bits"
+
 // goal reports whether nothing is left to do for those that are not stopped:
 // everybody is between two operations, every death is repaired, every chunk is
 // FREE, every message was delivered, and the end of a closed queue was reported.
@@ -110,4 +112,65 @@ func (m *machine) finished(s *state) uint8 {
 		sum += s.count[t]
 	}
 	return sum
+}
+
+// stuck looks for a state from which those that run cannot finish, with any
+// participants stopped for ever, as many as the configuration says. States from
+// which they can are marked backwards from the goals, until no more are found.
+// Being stopped changes nothing but who moves, so it needs no states of its own.
+func (x *explorer) stuck() (id int, stopped uint8, found bool) {
+	sets := 1 << len(x.m.Slots)
+	good := make([][]uint64, sets)
+	var s state
+	for f := range sets {
+		if bits.OnesCount(uint(f)) <= x.m.Frozen {
+			good[f] = make([]uint64, x.n/64+1)
+		}
+	}
+	for id := range x.n {
+		x.load(id, &s)
+		for f := range good {
+			if good[f] != nil && x.m.goal(&s, uint8(f)) {
+				good[f][id/64] |= 1 << (id % 64)
+			}
+		}
+	}
+	for changed := true; changed; {
+		changed = false
+		for id := x.n - 1; id >= 0; id-- {
+			changed = x.spread(good, id) || changed
+		}
+	}
+	for id := range x.n {
+		for f := range good {
+			if good[f] != nil && good[f][id/64]>>(id%64)&1 == 0 {
+				return id, uint8(f), true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
+// spread marks a state from which a step leads to a marked one.
+func (x *explorer) spread(good [][]uint64, id int) bool {
+	changed := false
+	for f := range good {
+		if good[f] == nil || good[f][id/64]>>(id%64)&1 != 0 {
+			continue
+		}
+		for i := at(x.begin, id); i < at(x.begin, id+1); i++ {
+			e := at(x.edges, int(i))
+			if in(uint8(f), int(e>>edgeState&nobodyElse)) {
+				continue
+			}
+			to := int(e & maxStates)
+			g := renameMask(uint8(f), x.m.perms[e>>(edgeState+edgeActor)])
+			if good[g][to/64]>>(to%64)&1 != 0 {
+				good[f][id/64] |= 1 << (id % 64)
+				changed = true
+				break
+			}
+		}
+	}
+	return changed
 }

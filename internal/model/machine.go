@@ -15,6 +15,8 @@ type machine struct {
 	first   []uint8 // slot to its first thread
 	perms   []perm  // renamings of equal participants; the first changes nothing
 
+	named bool // names are kept (to test that they mean nothing)
+
 	emit func(next *state, label string)
 	bad  string // the first violation
 }

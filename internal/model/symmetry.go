@@ -35,6 +35,9 @@ func (m *machine) canon(s *state) int {
 			m.settle(s, t)
 		}
 	}
+	if m.named {
+		return 0
+	}
 	k := m.bestPerm(s)
 	if k != 0 {
 		m.renameSlots(s, m.perms[k])
