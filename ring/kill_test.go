@@ -135,6 +135,7 @@ func TestKillEveryInstruction(t *testing.T) {
 	t.Run("succeeding reader", func(t *testing.T) {
 		atLeast(t, 50, shmtest.EveryPoint(t, "takeover by a reader", killedSuccessor("kill-reader")))
 	})
+	t.Run("queue", killInQueue)
 }
 
 func atLeast(t *testing.T, want, got int) {
@@ -275,12 +276,18 @@ func killedReader(role string, last, group int) func(testing.TB, *shmtest.Point)
 }
 
 // bereft opens the ring and, once use has done something with it, loses the lock
-// that proves its participant alive, as the kernel drops it with a process. It
-// takes the place of a process that dies, of which there would be thousands.
+// that proves its participant alive.
 func bereft(name string, use func(r *ring.Ring)) {
 	openRing(name).Close() // what the runtime opens, it opens now
+	lose(func() { use(openRing(name)) })
+}
+
+// lose makes the participant that attach has made lose its lock, as the kernel
+// drops it with a process. It takes the place of a process that dies, of which
+// there would be thousands.
+func lose(attach func()) {
 	before := shmtest.FDs()
-	use(openRing(name))
+	attach()
 	null := must(syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0))
 	lost := 0
 	for _, fd := range shmtest.FDs() {

@@ -160,7 +160,8 @@ func EveryPoint(
 	trace := record(t, name, body)
 	r := &round{name: name, body: body, trace: trace}
 	var workers sync.WaitGroup
-	for range min(runtime.NumCPU(), 8) {
+	// Tracer and child wait for each other half of the time.
+	for range min(2*runtime.NumCPU(), 16) {
 		workers.Go(func() { t.Run("points", r.work) })
 	}
 	workers.Wait()

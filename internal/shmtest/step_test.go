@@ -283,3 +283,20 @@ func TestSteppingFailures(t *testing.T) {
 		}, "no end after")
 	})
 }
+
+func TestPointsOfARecording(t *testing.T) {
+	shmtest.NoLeaks(t)
+	dir := t.TempDir()
+	killed := func(t testing.TB, p *shmtest.Point) int {
+		words, name := newToy(t, dir)
+		p.Kill(shmtest.Command(t, "toy", name))
+		return stores(t, words)
+	}
+	r := shmtest.Record(t, "toy", func(t testing.TB, p *shmtest.Point) { killed(t, p) })
+	if n := killed(t, r.Point(0)); n != 0 {
+		t.Errorf("%d stores before the first instruction", n)
+	}
+	if n := killed(t, r.Point(r.Len()-1)); n != 3 {
+		t.Errorf("%d of 3 stores before the last instruction", n)
+	}
+}
