@@ -31,6 +31,7 @@ var Large = []Config{
 	{Name: "closing, two to two", Slots: []string{"p", "p", "c", "c"}, Ring: 1, Chunks: 2, Puts: 2, Kills: 1, Frozen: 1, Close: true},
 	{Name: "chains, two to two", Slots: []string{"p", "p", "c", "c"}, Ring: 1, Chunks: 3, Puts: 2, Kills: 1, Frozen: 1, Chain: 2},
 	{Name: "cursors, two kills", Slots: []string{"p", "c", "c"}, Ring: 2, Chunks: 3, Puts: 4, Kills: 2, Joins: 1, Frozen: 1, Cursors: true},
+	{Name: "lanes that end together", Slots: []string{"xx", "cx", "c"}, Ring: 2, Chunks: 2, Loaded: 2, Kills: 1, Frozen: 1, Without: Ticks},
 	{Name: "one to three", Slots: []string{"p", "c", "c", "c"}, Ring: 2, Chunks: 3, Puts: 2, Kills: 1, Frozen: 1},
 	{Name: "two to two, four messages", Slots: []string{"p", "p", "c", "c"}, Ring: 2, Chunks: 4, Puts: 4, Kills: 1, Frozen: 1},
 	{Name: "tasks on chains, closing", Slots: []string{"p", "c", "c"}, Ring: 1, Chunks: 3, Puts: 2, Kills: 1, Joins: 1, Frozen: 1, Tasks: true, Chain: 2, Close: true},

@@ -12,6 +12,7 @@ type Result struct {
 	Complete  bool   // every reachable state was seen, and liveness was checked
 	Violation string // "" is none
 	Trace     []string
+	Steps     Steps // that some thread stood at
 }
 
 const (
@@ -24,6 +25,10 @@ const (
 	edgeActor  = 3
 	maxStates  = 1<<edgeState - 1
 	nobodyElse = 1<<edgeActor - 1
+
+	// A state costs its words, and this much for its edges and its place in the table.
+	perState = 64
+	maxBytes = 5 << 30
 )
 
 // An explorer holds the reachable states, found breadth first, in the order in which they
@@ -40,6 +45,7 @@ type explorer struct {
 	table  []uint64 // open addressing: index+1, and above it the hash
 	seed   maphash.Seed
 	key    [maxPacked]uint64
+	steps  Steps
 	from   int
 }
 
@@ -47,11 +53,11 @@ type explorer struct {
 // states were seen (0 is as many as fit), or the time is over (zero is never).
 func Run(c *Config, limit int, until time.Time) *Result {
 	x := newExplorer(c)
-	if limit == 0 || limit > maxStates {
-		limit = maxStates
+	if fit := min(maxStates, maxBytes/(8*x.width+perState)); limit == 0 || limit > fit {
+		limit = fit
 	}
 	done := x.explore(limit, until)
-	r := &Result{States: x.n, Complete: done}
+	r := &Result{States: x.n, Complete: done, Steps: x.steps}
 	switch {
 	case x.m.bad != "":
 		r.Violation = x.m.bad
@@ -95,6 +101,7 @@ func (x *explorer) explore(limit int, until time.Time) bool {
 		x.load(x.from, &s)
 		for t := range x.m.threads {
 			actor = int(x.m.slotOf[t])
+			x.steps[s.th[t].pc] = true
 			x.m.step(&s, t)
 		}
 		actor = nobodyElse

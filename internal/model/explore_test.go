@@ -68,28 +68,3 @@ func TestPackKeepsEverything(t *testing.T) {
 		}
 	}
 }
-
-// TestEveryStepIsReached holds that no step of the model is dead code in the small
-// configurations, except those of removed rules.
-func TestEveryStepIsReached(t *testing.T) {
-	if slow() {
-		t.Skip("too slow here")
-	}
-	seen := map[pc]bool{repClear: true, repLookRing: true, repEpochLate: true}
-	for _, name := range []string{"cursors", "closing on chains", "chains", "tasks", "requeueing", "two kills"} {
-		c := small(t, name)
-		x := reach(t, &c, func(*machine) {})
-		var s state
-		for id := range x.n {
-			x.load(id, &s)
-			for i := range s.th {
-				seen[s.th[i].pc] = true
-			}
-		}
-	}
-	for p := gone; p <= repEpochLate; p++ {
-		if !seen[p] {
-			t.Errorf("no thread is ever at step %d", p)
-		}
-	}
-}

@@ -60,4 +60,9 @@ const (
 	repEnd // epoch++
 	repFree
 	repEpochLate // (a removed rule) epoch++ after the slot is free
+
+	steps
 )
+
+// Steps are those that a run reached.
+type Steps [steps]bool
