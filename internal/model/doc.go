@@ -47,7 +47,7 @@
 //
 // # How far it goes
 //
-// The configurations in [Small] complete in every test run, 2.4 million states
+// The configurations in [Small] complete in every test run, 2.0 million states
 // together; each rule in [Removals] makes one of them fail when it is removed.
 // .ci/model.sh runs those in [Large]. Complete are, of those that the earlier model
 // could not finish, two producers and two consumers on a ring of two with a kill and any
