@@ -45,8 +45,9 @@ func produceValues[T any](c *chanEnd, to chan<- T, who, n int) {
 	var v T
 	p := newPayload(c.size)
 	b := mem.BytesOf(&v)
+	copy(b, p.src)
 	for i := 1; i <= n; i++ {
-		p.fill(b, numberOf(who, i))
+		number(b, numberOf(who, i))
 		if !c.spin {
 			to <- v
 			continue

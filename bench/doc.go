@@ -1,5 +1,5 @@
-// Command bench measures messages between two processes: sluice's pipe, and
-// beside it what people use today, in the same run.
+// Command bench measures messages between processes: sluice's pipe and queue, and
+// beside them what people use today, in the same run.
 //
 //	go run ./bench                                  the report, in two minutes
 //	go run ./bench -quick                           a glance, in half a minute
@@ -13,6 +13,19 @@
 // as it can, the other receives, each end in a process of its own. Times are
 // those of a clock that both share: from before the first message is written
 // until after the last one has been read.
+//
+// fanin: four producers send as fast as they can and four consumers receive, each
+// in a process of its own (or -producers and -consumers, 1 to 8 each); every
+// message goes to one consumer. The clock runs from when all have come to the start
+// until the last consumer knows that there is nothing more. Each consumer checks the
+// order of what it gets from each producer, and number and sum of all must be right.
+// All share one queue, one pair of seqpacket sockets, or one os.Pipe.
+//
+// fanin-kill: the same, and every 100 ms one of them, by chance (-seed), is killed
+// with SIGKILL and replaced. Producers note in shared memory what they begin and
+// finish sending, consumers what they take: in the end every message that was sent
+// must have come, and none twice that its consumer's death does not explain.
+// queue-unharmed does that too, without the deaths, for comparison.
 //
 // Both ends touch every byte: the writer stamps each message with its number
 // and copies its whole length, the reader checks the number and searches the
@@ -29,11 +42,17 @@
 //     which is how Go opens either.
 //   - adaptive: sluice's default, a short spin before sleeping.
 //
-// With spin and block each process has a CPU of its own, to which it is pinned,
-// and GOMAXPROCS=1. With adaptive, and for the channel (impl chan, two
+// With spin and block each of two processes has a CPU of its own, to which it is
+// pinned, and GOMAXPROCS=1. The processes of a fan-in, of which there are more, run
+// on both CPUs, and who polls yields the CPU after each time in vain. With adaptive, and for the channel (impl chan, two
 // goroutines in one process: a bound, not a competitor), the processes may
 // move between the two CPUs and have GOMAXPROCS=2, as an unsuspecting user's
 // would. With one CPU only the blocking measurements run.
+//
+// # Others
+//
+// -twin PROGRAM runs a program in another language that does the same, and -python
+// Python's multiprocessing.Queue, both within each repetition.
 //
 // # Floors
 //

@@ -123,10 +123,8 @@ func (im *impl) sizesOf(sizes []int) []int {
 
 // pinned reports whether each process is to stay on a CPU of its own. One that
 // holds both ends, or that runs as users would run it, may use both, and so may
-// many.
-func (im *impl) pinned(s spec) bool {
-	return !im.threads(s) && s.Producers+s.Consumers == 2
-}
+// those of a fan-in, of which there are mostly more than CPUs.
+func (im *impl) pinned(s spec) bool { return !im.threads(s) && !s.fan() }
 
 // threads reports whether a process is to run on two CPUs at a time.
 func (im *impl) threads(s spec) bool {

@@ -30,7 +30,7 @@ func measure(s spec, at place, budget time.Duration) (sample, error) {
 	grace := time.Duration(0) // after an error somebody may be waiting for ever
 	defer func() { g.close(grace) }()
 	if s.Bench == benchFanInKill {
-		budget = max(budget, killFloor)
+		budget = max(budget, killFloor) // whatever was asked for: there must be deaths
 	}
 	n, err := g.calibrate(budget)
 	if err != nil {

@@ -43,6 +43,9 @@ func (p *payload) fill(dst []byte, seq uint64) {
 	binary.LittleEndian.PutUint64(dst, seq)
 }
 
+// number writes the number alone, into private memory that has all the rest.
+func number(b []byte, seq uint64) { binary.LittleEndian.PutUint64(b, seq) }
+
 // stamp returns message number seq in private memory, for those that copy it
 // from there. It is valid until the next call.
 func (p *payload) stamp(seq uint64) []byte {

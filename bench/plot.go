@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	plotWidth  = 15 * vg.Inch
+	plotWidth  = 7.5 * vg.Inch // of each
 	plotHeight = 7 * vg.Inch
 )
 
@@ -27,6 +27,10 @@ var colours = map[string]color.Color{
 	"pipe-batch": color.RGBA{0x56, 0xb4, 0xe9, 0xff},
 	"pipe-conn":  color.RGBA{0x00, 0x9e, 0x73, 0xff},
 	"queue":      color.RGBA{0xcc, 0x79, 0xa7, 0xff},
+
+	"queue-batch":    color.RGBA{0x88, 0x22, 0x55, 0xff},
+	"queue-unharmed": color.RGBA{0xe8, 0xbf, 0xd6, 0xff},
+
 	"unix":       color.RGBA{0xd5, 0x5e, 0x00, 0xff},
 	"unixpacket": color.RGBA{0xe6, 0x9f, 0x00, 0xff},
 	"ospipe":     color.RGBA{0xb8, 0xa8, 0x00, 0xff},
@@ -41,8 +45,8 @@ var dashes = map[string][]vg.Length{
 	waitAdaptive: {vg.Points(2), vg.Points(2)},
 }
 
-// writePlots draws round trips and rates against the size, side by side. Each
-// point is of the placement in which it was measured most often.
+// writePlots draws round trips and rates against the size, and fan-in, side by
+// side. Each point is of the placement in which it was measured most often.
 func writePlots(path string, rows []row, about []string) error {
 	rtt := newPlot("round trip, p50", duration, about)
 	rate := newPlot("one way, bytes/s", count, nil)
@@ -58,10 +62,18 @@ func writePlots(path string, rows []row, about []string) error {
 	if err != nil {
 		return err
 	}
-	canvas := vgsvg.New(plotWidth, plotHeight)
-	tiles := draw.Tiles{Rows: 1, Cols: 2, PadX: vg.Points(24), PadTop: vg.Points(8),
-		PadBottom: vg.Points(8), PadLeft: vg.Points(8), PadRight: vg.Points(16)}
 	plots := [][]*plot.Plot{{rtt, rate}}
+	fan, err := fanPlot(rows)
+	if err != nil {
+		return err
+	}
+	if fan != nil {
+		plots[0] = append(plots[0], fan)
+	}
+	n := len(plots[0])
+	canvas := vgsvg.New(vg.Length(n)*plotWidth, plotHeight)
+	tiles := draw.Tiles{Rows: 1, Cols: n, PadX: vg.Points(24), PadTop: vg.Points(8),
+		PadBottom: vg.Points(8), PadLeft: vg.Points(8), PadRight: vg.Points(16)}
 	for i, c := range plot.Align(plots, tiles, draw.New(canvas))[0] {
 		plots[0][i].Draw(c)
 	}

@@ -2,13 +2,17 @@ package main
 
 import (
 	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 )
 
-// anyPair is two processes that runs wherever there are Unix sockets.
-func anyPair(t *testing.T, s spec) *group {
+// anyGroup starts processes that run wherever there are Unix sockets.
+func anyGroup(t *testing.T, s spec) *group {
 	t.Helper()
 	p, err := newGroup(s, choosePlace(nil))
 	if lacking(err) {
@@ -26,7 +30,7 @@ var blockingRTT = spec{benchRTT, "unix", waitBlock, 64, 1, 1}
 func TestDeathOfAChildIsAnErrorAtOnce(t *testing.T) {
 	for side, name := range []string{"of the first", "of the second"} {
 		t.Run(name, func(t *testing.T) {
-			p := anyPair(t, blockingRTT)
+			p := anyGroup(t, blockingRTT)
 			ended := make(chan error, 1)
 			go func() {
 				_, err := p.run(1<<40, 0)
@@ -49,7 +53,7 @@ func TestChildEndsWithItsParent(t *testing.T) {
 			if !choosePlace(nil).possible(s) {
 				t.Skip("missing: a second CPU")
 			}
-			p := anyPair(t, s)
+			p := anyGroup(t, s)
 			second := p.procs[1]
 			if err := second.order(order{Do: "echo", N: 1 << 40}); err != nil {
 				t.Fatal(err)
@@ -106,4 +110,18 @@ func within(t *testing.T, ended <-chan error) error {
 		t.Fatal("nothing happened")
 		return nil
 	}
+}
+
+// script makes a program of lines for the shell.
+func script(t *testing.T, lines string) string {
+	t.Helper()
+	sh, err := exec.LookPath("sh")
+	if err != nil || runtime.GOOS == "windows" {
+		t.Skipf("missing: a shell (%v)", err)
+	}
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, []byte("#!"+sh+"\n"+lines+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

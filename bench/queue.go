@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"os"
 
-	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/ring"
 	"github.com/sluice-ipc/sluice/shm"
 )
@@ -145,127 +143,4 @@ func inheritQueues[T any](s spec, side int) (out, in *ring.Queue[T], err error) 
 		return queues[0], queues[0], nil
 	}
 	return queues[side], queues[1-side], nil
-}
-
-// valuesEnd puts and gets values.
-type valuesEnd[T any] struct {
-	payload
-	out, in *ring.Queue[T]
-	many    []T    // a batch
-	v       *T     // one message
-	b       []byte // its memory
-}
-
-func openValues[T any](s spec, side, batch int) (endpoint, error) {
-	out, in, err := inheritQueues[T](s, side)
-	if err != nil {
-		return nil, err
-	}
-	e := &valuesEnd[T]{payload: newPayload(s.Size), out: out, in: in, many: make([]T, batch)}
-	e.v = &e.many[0]
-	e.b = mem.BytesOf(e.v)
-	if batch > 1 {
-		return &valueBatchEnd[T]{e}, nil
-	}
-	return e, nil
-}
-
-func (e *valuesEnd[T]) put(ctx context.Context, i uint64) error {
-	e.fill(e.b, i)
-	return e.out.Put(ctx, *e.v)
-}
-
-func (e *valuesEnd[T]) get(ctx context.Context, i uint64) (err error) {
-	if *e.v, err = e.in.Get(ctx); err != nil {
-		return err
-	}
-	if !e.good(e.b, i) {
-		return e.wrong(e.b, i)
-	}
-	return nil
-}
-
-func (e *valuesEnd[T]) ping(rec *recorder, n int) error {
-	ctx := context.Background()
-	rec.start()
-	for i := range uint64(n) {
-		if err := e.put(ctx, i); err != nil {
-			return err
-		}
-		if err := e.get(ctx, i); err != nil {
-			return err
-		}
-		rec.trip()
-	}
-	rec.stop()
-	return nil
-}
-
-func (e *valuesEnd[T]) echo(n int) error {
-	ctx := context.Background()
-	for i := range uint64(n) {
-		if err := e.get(ctx, i); err != nil {
-			return err
-		}
-		if err := e.put(ctx, i); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (e *valuesEnd[T]) send(n int) error {
-	ctx := context.Background()
-	for i := range uint64(n) {
-		if err := e.put(ctx, i); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (e *valuesEnd[T]) recv(n int) error {
-	ctx := context.Background()
-	for i := range uint64(n) {
-		if err := e.get(ctx, i); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (e *valuesEnd[T]) close() error { return firstError(e.out.Close(), e.in.Close()) }
-
-// valueBatchEnd puts and gets many at a time.
-type valueBatchEnd[T any] struct{ *valuesEnd[T] }
-
-func (e *valueBatchEnd[T]) send(n int) error {
-	ctx := context.Background()
-	for i := 0; i < n; i += len(e.many) {
-		some := e.many[:min(len(e.many), n-i)]
-		for j := range some {
-			e.fill(mem.BytesOf(&some[j]), uint64(i+j))
-		}
-		if _, err := e.out.PutBatch(ctx, some); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (e *valueBatchEnd[T]) recv(n int) error {
-	ctx := context.Background()
-	for i := 0; i < n; {
-		got, err := e.in.GetBatch(ctx, e.many)
-		if err != nil {
-			return err
-		}
-		for j := range e.many[:got] {
-			if b := mem.BytesOf(&e.many[j]); !e.good(b, uint64(i)) {
-				return e.wrong(b, uint64(i))
-			}
-			i++
-		}
-	}
-	return nil
 }

@@ -28,14 +28,15 @@ func (e *valuesEnd[T]) dismiss(consumers int) error {
 func (e *valuesEnd[T]) consume(t *tally) (err error) {
 	ctx := context.Background()
 	for {
-		if *e.v, err = e.in.Get(ctx); err != nil {
+		if e.theirs.v[0], err = e.in.Get(ctx); err != nil {
 			return err
 		}
-		w := numberIn(e.b)
+		b := e.theirs.b[0]
+		w := numberIn(b)
 		if w == farewell {
 			return nil
 		}
-		if err := e.accept(t, e.b, w); err != nil {
+		if err := e.accept(t, b, w); err != nil {
 			return err
 		}
 	}
@@ -43,10 +44,10 @@ func (e *valuesEnd[T]) consume(t *tally) (err error) {
 
 func (e *valueBatchEnd[T]) produce(who, n int) error {
 	ctx := context.Background()
-	for i := 1; i <= n; i += len(e.many) {
-		some := e.many[:min(len(e.many), n-i+1)]
+	for i := 1; i <= n; i += queueBatch {
+		some := e.mine.v[:min(queueBatch, n-i+1)]
 		for j := range some {
-			e.fill(mem.BytesOf(&some[j]), numberOf(who, i+j))
+			number(e.mine.b[j], numberOf(who, i+j))
 		}
 		if _, err := e.out.PutBatch(ctx, some); err != nil {
 			return err
@@ -58,12 +59,11 @@ func (e *valueBatchEnd[T]) produce(who, n int) error {
 func (e *valueBatchEnd[T]) consume(t *tally) error {
 	ctx := context.Background()
 	for {
-		got, err := e.in.GetBatch(ctx, e.many)
+		got, err := e.in.GetBatch(ctx, e.theirs.v)
 		if err != nil {
 			return err
 		}
-		for j := range e.many[:got] {
-			b := mem.BytesOf(&e.many[j])
+		for j, b := range e.theirs.b[:got] {
 			w := numberIn(b)
 			if w == farewell {
 				// Those behind it are farewells too, and for others.

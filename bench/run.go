@@ -24,6 +24,7 @@ const (
 
 	minBudget = 20 * time.Millisecond
 	maxBudget = time.Second
+	fanFloor  = 100 * time.Millisecond
 )
 
 // overhead is what a repetition of s takes beyond its budget.
@@ -32,11 +33,19 @@ func (s spec) overhead() time.Duration {
 	if im := implNamed(s.Impl); im != nil && !im.solo {
 		pairs = (s.Producers + s.Consumers) / 2
 	}
-	d := time.Duration(max(pairs, 1)) * pairOverhead
-	if s.Bench == benchFanInKill {
-		d += killFloor
+	return time.Duration(max(pairs, 1))*pairOverhead + s.floor()
+}
+
+// floor is the least budget with which a figure means something, where that is
+// more than minBudget: the scheduler takes turns among many, and they need some.
+func (s spec) floor() time.Duration {
+	switch s.Bench {
+	case benchFanIn:
+		return fanFloor
+	case benchFanInKill:
+		return killFloor
 	}
-	return d
+	return 0
 }
 
 // overheads is what one of these takes, on the average.
@@ -127,7 +136,7 @@ func (r *runner) repeat(rep int) {
 		done := rep*len(r.specs) + i
 		r.say.step(done, total, s)
 		if r.lacking[s] == nil {
-			r.one(rep, s, r.budgetNow(total-done))
+			r.one(rep, s, r.budgetNow(s, total-done))
 		}
 	}
 	if r.extra != nil {
@@ -139,12 +148,12 @@ func (r *runner) repeat(rep int) {
 	}
 }
 
-// budgetNow is what the next of so many that are left may take.
-func (r *runner) budgetNow(left int) time.Duration {
+// budgetNow is what s may take, the next of so many that are left.
+func (r *runner) budgetNow(s spec, left int) time.Duration {
 	if r.budget > 0 {
 		return r.budget
 	}
-	return budgetFor(r.total-time.Since(r.began), left, overheads(r.specs))
+	return max(s.floor(), budgetFor(r.total-time.Since(r.began), left, overheads(r.specs)))
 }
 
 func (r *runner) one(rep int, s spec, budget time.Duration) {
