@@ -35,7 +35,7 @@ func TestProtocol(t *testing.T) {
 	for _, c := range Small {
 		t.Run(c.Name, func(t *testing.T) {
 			if slow() && c.Name != "joining three" {
-				t.Skip("too slow here")
+				t.Skip("missing: a run at full speed")
 			}
 			r := Run(&c, 0, time.Time{})
 			check(t, r)
@@ -68,7 +68,7 @@ func TestRemovedRules(t *testing.T) {
 	for _, rem := range Removals {
 		t.Run(string(rem.Rule), func(t *testing.T) {
 			if slow() && rem.In != "joining three" {
-				t.Skip("too slow here")
+				t.Skip("missing: a run at full speed")
 			}
 			c := small(t, rem.In)
 			c.Without = rem.Rule
@@ -87,7 +87,7 @@ func TestSpareRules(t *testing.T) {
 	for _, spare := range Spare {
 		t.Run(string(spare.Rule), func(t *testing.T) {
 			if slow() {
-				t.Skip("too slow here")
+				t.Skip("missing: a run at full speed")
 			}
 			c := small(t, spare.In)
 			c.Without = spare.Rule
@@ -99,7 +99,7 @@ func TestSpareRules(t *testing.T) {
 // TestLarge completes what it can in the time it is given.
 func TestLarge(t *testing.T) {
 	if *longFor == 0 {
-		t.Skip("only with -model.for; .ci/model.sh gives it")
+		t.Skip("missing: -model.for, which .ci/model.sh gives")
 	}
 	end := time.Now().Add(*longFor)
 	for _, c := range Large {
@@ -110,7 +110,7 @@ func TestLarge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
 			if start.After(end) {
-				t.Skip("NOT RUN: no time left")
+				t.Skip("missing: time; NOT RUN")
 			}
 			r := Run(&c, 0, end)
 			took := time.Since(start).Round(time.Second)
