@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"os"
 	"reflect"
 
 	"github.com/sluice-ipc/sluice/internal/codec"
@@ -32,9 +33,10 @@ import (
 // another consumer. So a message is delivered once, and again only if a holder
 // died or put it back.
 type Queue[T any] struct {
-	q     *queue
-	plain *mem.Plain // nil unless T is plain
-	form  form
+	q      *queue
+	plain  *mem.Plain // nil unless T is plain
+	form   form
+	direct bool // T is plain, and nothing is asked for that takes a closer look
 }
 
 // A form is how a T travels.
@@ -101,6 +103,13 @@ func InheritedQueue[T any](name string, o *QueueOptions) (*Queue[T], error) {
 	})
 }
 
+// QueueFromFile attaches to the queue whose segment f is open on: one that came
+// over a Unix socket, or the Segment().File() of another handle. f stays the
+// caller's.
+func QueueFromFile[T any](f *os.File, o *QueueOptions) (*Queue[T], error) {
+	return openQueue[T](o, func(so *shm.Options) (*shm.Segment, error) { return shm.FromFile(f, so) })
+}
+
 // openQueue runs get with options under which the segment is laid out as a queue
 // of T and repaired as one.
 func openQueue[T any](o *QueueOptions, get func(*shm.Options) (*shm.Segment, error)) (*Queue[T], error) {
@@ -141,7 +150,7 @@ func openQueue[T any](o *QueueOptions, get func(*shm.Options) (*shm.Segment, err
 	}
 	q.seg = seg
 	q.enter()
-	return &Queue[T]{q, plain, form}, nil
+	return &Queue[T]{q, plain, form, plain != nil && !v.Guard}, nil
 }
 
 func fingerprint[T any](f form, p *mem.Plain) (uint64, string) {
@@ -161,43 +170,48 @@ func fingerprint[T any](f form, p *mem.Plain) (uint64, string) {
 // together with the context's error, or *CorruptError. A context that is done
 // already gets one attempt.
 func (q *Queue[T]) Put(ctx context.Context, v T) error {
-	if q.form == formPlain {
+	if q.direct {
 		return q.q.send(ctx, mem.BytesOf(&v), true)
 	}
-	return q.encode(v, func(b []byte) error { return q.q.send(ctx, b, true) })
+	return q.encode(ctx, &v, true)
 }
 
 // TryPut is Put without waiting for room: it returns ErrFull when there is none.
 func (q *Queue[T]) TryPut(v T) error {
-	if q.form == formPlain {
+	if q.direct {
 		return q.q.send(context.Background(), mem.BytesOf(&v), false)
 	}
-	return q.encode(v, func(b []byte) error { return q.q.send(context.Background(), b, false) })
+	return q.encode(context.Background(), &v, false)
 }
 
-// encode gives v as it travels to send.
-func (q *Queue[T]) encode(v T, send func([]byte) error) error {
-	switch v := any(v).(type) {
-	case []byte:
-		if q.form == formBytes {
-			return send(v)
-		}
-	case string:
-		if q.form == formString {
-			buf := codec.GetBuffer()
-			defer buf.Free()
-			buf.B = append(buf.B, v...)
-			return send(buf.B)
-		}
+// encode sends *v as it travels.
+func (q *Queue[T]) encode(ctx context.Context, v *T, block bool) error {
+	switch q.form {
+	case formPlain:
+		return q.transmit(ctx, mem.BytesOf(v), block)
+	case formBytes:
+		return q.transmit(ctx, *any(v).(*[]byte), block)
 	}
 	buf := codec.GetBuffer()
 	defer buf.Free()
-	b, err := q.q.opts.Codec.MarshalAppend(buf.B, v)
+	if q.form == formString {
+		buf.B = append(buf.B, *any(v).(*string)...)
+		return q.transmit(ctx, buf.B, block)
+	}
+	b, err := q.q.opts.Codec.MarshalAppend(buf.B, *v)
 	if err != nil {
-		return q.q.wrap("put into", fmt.Errorf("encode %T: %w", v, err))
+		return q.q.wrap("put into", fmt.Errorf("encode %T: %w", *v, err))
 	}
 	buf.B = b
-	return send(b)
+	return q.transmit(ctx, b, block)
+}
+
+// transmit is send, under guard if need be.
+func (q *Queue[T]) transmit(ctx context.Context, b []byte, block bool) error {
+	if q.q.opts.Guard {
+		return q.q.guard(func() error { return q.q.send(ctx, b, block) })
+	}
+	return q.q.send(ctx, b, block)
 }
 
 // Get takes the next message, and waits while there is none. It returns io.EOF
@@ -211,12 +225,20 @@ func (q *Queue[T]) encode(v T, send func([]byte) error) error {
 // unless Get returned an error; it returns ErrTooManyHeld when there are too many
 // of those.
 func (q *Queue[T]) Get(ctx context.Context) (v T, err error) {
+	if q.q.opts.Guard {
+		return q.guardedGet(ctx, true)
+	}
 	return q.get(ctx, true)
 }
 
 // TryGet is Get without waiting. It returns ErrEmpty only if there was no message
 // at some instant during the call.
-func (q *Queue[T]) TryGet() (v T, err error) { return q.get(context.Background(), false) }
+func (q *Queue[T]) TryGet() (v T, err error) {
+	if q.q.opts.Guard {
+		return q.guardedGet(context.Background(), false)
+	}
+	return q.get(context.Background(), false)
+}
 
 func (q *Queue[T]) get(ctx context.Context, block bool) (v T, err error) {
 	if q.q.joinable() {
@@ -289,10 +311,20 @@ func (q *Queue[T]) All(ctx context.Context) iter.Seq2[T, error] {
 // Take takes the next message without copying it. The errors are those of Get,
 // and ErrTooManyHeld. In a joinable queue the message is a task that its Release
 // finishes, and TaskDone has nothing to do with it.
-func (q *Queue[T]) Take(ctx context.Context) (Message, error) { return q.q.take(ctx, true) }
+func (q *Queue[T]) Take(ctx context.Context) (Message, error) {
+	if q.q.opts.Guard {
+		return guarded(q.q, func() (Message, error) { return q.q.take(ctx, true) })
+	}
+	return q.q.take(ctx, true)
+}
 
 // TryTake is Take without waiting, with the errors of TryGet and ErrTooManyHeld.
-func (q *Queue[T]) TryTake() (Message, error) { return q.q.take(context.Background(), false) }
+func (q *Queue[T]) TryTake() (Message, error) {
+	if q.q.opts.Guard {
+		return guarded(q.q, func() (Message, error) { return q.q.take(context.Background(), false) })
+	}
+	return q.q.take(context.Background(), false)
+}
 
 // Loan lends memory of the queue's for a message of n bytes, which must be what
 // Put would have made of a T: the bytes of a plain one, the bytes, or what the
@@ -308,6 +340,9 @@ func (q *Queue[T]) TryLoan(n int) (Loan, error) { return q.lend(context.Backgrou
 func (q *Queue[T]) lend(ctx context.Context, n int, block bool) (Loan, error) {
 	if q.form == formPlain && n != q.plain.Size {
 		return Loan{}, q.q.wrap("lend from", fmt.Errorf("%d bytes are not a %s: %w", n, q.plain.Name, fs.ErrInvalid))
+	}
+	if q.q.opts.Guard {
+		return guarded(q.q, func() (Loan, error) { return q.q.lend(ctx, n, block) })
 	}
 	return q.q.lend(ctx, n, block)
 }

@@ -66,7 +66,7 @@ func (q *Queue[T]) putSome(ctx context.Context, vs []T) (n int) {
 
 // batches reports whether messages are such that several at a time are quicker.
 func (q *Queue[T]) batches() bool {
-	return q.form == formPlain && q.plain.Size <= q.q.chunkSize && q.q.geo.batch() > 1
+	return q.direct && q.plain.Size <= q.q.chunkSize && q.q.geo.batch() > 1
 }
 
 // GetBatch takes up to len(vs) messages into vs and returns how many: it waits

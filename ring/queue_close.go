@@ -12,10 +12,12 @@ func (q *queue) closeSend() error {
 		return q.wrap("close", err)
 	}
 	defer q.release()
-	hook.At("queue.closing")
-	q.ctl.closing.Store(1) //sync:queue-closing release: nobody may put any more
-	q.wakeAll()
-	return nil
+	return q.guardAway(func() error {
+		hook.At("queue.closing")
+		q.ctl.closing.Store(1) //sync:queue-closing release: nobody may put any more
+		q.wakeAll()
+		return nil
+	})
 }
 
 // close gives up this handle: blocked calls return, unfinished tasks go back.
@@ -28,13 +30,16 @@ func (q *queue) close() error {
 		if !ok {
 			break
 		}
-		q.requeue(m)
+		q.guardAway(func() error { q.requeue(m); return nil })
 		q.giveUp(t)
 	}
-	q.wakeAll() // the lanes keep the memory until here
+	q.guardAway(func() error { q.wakeAll(); return nil }) // the lanes keep the memory until here
 	for i := range q.lanes {
 		l := &q.lanes[i]
 		l.gate.Close(func() {}, func() { l.end() })
+		if q.opts.Guard {
+			q.unref() // a call that needs the lane has a reference of its own
+		}
 	}
 	q.closeMu.Lock()
 	defer q.closeMu.Unlock()
@@ -43,11 +48,13 @@ func (q *queue) close() error {
 
 // end is what becomes of a lane that nobody will use any more.
 func (l *lane) end() {
-	if l.spare != noChunk {
-		l.free(l.spare)
+	if c := l.spare; c != noChunk {
 		l.spare = noChunk
+		l.q.guardAway(func() error { l.free(c); return nil })
 	}
-	l.q.unref()
+	if !l.q.opts.Guard {
+		l.q.unref()
+	}
 }
 
 // unref lets go of the memory, for good when nobody has it any more.
@@ -55,7 +62,7 @@ func (q *queue) unref() {
 	if q.refs.Add(-1) > 0 {
 		return
 	}
-	q.wakeAll() // who waits to be alone
+	q.guardAway(func() error { q.wakeAll(); return nil }) // who waits to be alone
 	if q.seg != nil {
 		q.closeMu.Lock()
 		q.closeErr = q.seg.Close()

@@ -12,12 +12,9 @@ import (
 // Len returns how many messages are in the queue: put and not taken, or put back.
 // It is right for an instant during the call, unless many others are at work.
 // After Close it is 0.
-func (q *Queue[T]) Len() int {
-	if q.q.retain() != nil {
-		return 0
-	}
-	defer q.q.release()
-	return q.q.depth() + q.q.orphans()
+func (q *Queue[T]) Len() (n int) {
+	q.q.look(func() { n = q.q.depth() + q.q.orphans() })
+	return n
 }
 
 // Cap returns the most messages that can be in the queue.
@@ -28,12 +25,9 @@ func (q *Queue[T]) Empty() bool { return q.Len() == 0 }
 
 // Full reports whether a Put would have to wait. Messages that were put back count
 // in Len, and take no room. After Close it is false.
-func (q *Queue[T]) Full() bool {
-	if q.q.retain() != nil {
-		return false
-	}
-	defer q.q.release()
-	return q.q.depth() >= q.Cap()
+func (q *Queue[T]) Full() (full bool) {
+	q.q.look(func() { full = q.q.depth() >= q.Cap() })
+	return full
 }
 
 // MaxMessage returns the longest message in bytes, as it travels.
@@ -62,7 +56,12 @@ func (q *Queue[T]) CloseSend() error { return q.q.closeSend() }
 // Flush waits until everything that was put through this handle has been taken
 // by a consumer. Other than Python's join_thread it is never needed to keep
 // messages from being lost.
-func (q *Queue[T]) Flush(ctx context.Context) error { return q.q.flush(ctx) }
+func (q *Queue[T]) Flush(ctx context.Context) error {
+	if q.q.opts.Guard {
+		return q.q.guard(func() error { return q.q.flush(ctx) })
+	}
+	return q.q.flush(ctx)
+}
 
 // Close gives up this handle, for no other process: blocked calls on it return
 // ErrClosed. What has been put stays in the queue. Loans and taken messages may
@@ -108,12 +107,9 @@ type QueueStats struct {
 
 // Stats returns what is known of the queue. It may be called at any time, and
 // costs a look at every chunk.
-func (q *Queue[T]) Stats() QueueStats {
-	if q.q.retain() != nil {
-		return QueueStats{}
-	}
-	defer q.q.release()
-	return q.q.stats()
+func (q *Queue[T]) Stats() (s QueueStats) {
+	q.q.look(func() { s = q.q.stats() })
+	return s
 }
 
 func (q *queue) stats() QueueStats {

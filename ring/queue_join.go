@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/sluice-ipc/sluice/internal/wait"
 	"github.com/sluice-ipc/sluice/shm"
@@ -47,6 +48,11 @@ func AnonymousJoinableQueue[T any](label string, o *QueueOptions) (JoinableQueue
 // InheritedJoinableQueue is InheritedQueue for tasks.
 func InheritedJoinableQueue[T any](name string, o *QueueOptions) (JoinableQueue[T], error) {
 	return joinableOf(InheritedQueue[T](name, o.forTasks()))
+}
+
+// JoinableQueueFromFile is QueueFromFile for tasks.
+func JoinableQueueFromFile[T any](f *os.File, o *QueueOptions) (JoinableQueue[T], error) {
+	return joinableOf(QueueFromFile[T](f, o.forTasks()))
 }
 
 func (o *QueueOptions) forTasks() *QueueOptions {
@@ -97,8 +103,8 @@ func (q *queue) endTask(t ticket, f func(m taken)) bool {
 	if err != nil {
 		return false
 	}
+	defer q.giveUp(t)
 	f(m)
-	q.giveUp(t)
 	return true
 }
 
@@ -116,19 +122,15 @@ func (q JoinableQueue[T]) TaskDone() error {
 	if !ok {
 		return fmt.Errorf("ring: %s: %w", q.q.name, ErrTooManyDone)
 	}
-	q.q.releaseHeld(m)
-	q.q.giveUp(t)
-	return nil
+	defer q.q.giveUp(t)
+	return q.q.guardAway(func() error { q.q.releaseHeld(m); return nil })
 }
 
 // Unfinished returns how many tasks have been put and are not finished, by any
 // process. After Close it is 0.
-func (q JoinableQueue[T]) Unfinished() int {
-	if q.q.retain() != nil {
-		return 0
-	}
-	defer q.q.release()
-	return q.q.unfinished()
+func (q JoinableQueue[T]) Unfinished() (n int) {
+	q.q.look(func() { n = q.q.unfinished() })
+	return n
 }
 
 // Join waits until there is an instant, after the call began, at which no task
@@ -139,16 +141,23 @@ func (q JoinableQueue[T]) Join(ctx context.Context) error {
 		return q.q.wrap("join", err)
 	}
 	defer q.q.release()
-	d := allDone{q.q, q.q.size.pos(q.q.findTail()), q.q.ctl.zero.Load()}
-	err := q.q.idle.Wait(ctx, &d, wait.NewSpinner(q.q.opts.Spin))
-	if err == nil {
-		err = q.q.poisoned()
+	if q.q.opts.Guard {
+		return q.q.guard(func() error { return q.q.join(ctx) })
 	}
-	if err == nil && q.q.closed.Load() && !d.was() {
+	return q.q.join(ctx)
+}
+
+func (q *queue) join(ctx context.Context) error {
+	d := allDone{q, q.size.pos(q.findTail()), q.ctl.zero.Load()}
+	err := q.idle.Wait(ctx, &d, wait.NewSpinner(q.opts.Spin))
+	if err == nil {
+		err = q.poisoned()
+	}
+	if err == nil && q.closed.Load() && !d.was() {
 		err = ErrClosed
 	}
 	if err != nil {
-		return q.q.wrap("join", err)
+		return q.wrap("join", err)
 	}
 	return nil
 }

@@ -102,9 +102,11 @@ func (o Loan) Abort() error {
 	if err != nil {
 		return err
 	}
-	o.q.atDesk(func(l *lane) { l.dropLoan(m) })
-	o.q.giveUp(o.t)
-	return nil
+	defer o.q.giveUp(o.t)
+	return o.q.guardAway(func() error {
+		o.q.atDesk(func(l *lane) { l.dropLoan(m) })
+		return nil
+	})
 }
 
 func (q *queue) commit(ctx context.Context, t ticket, block bool) error {
@@ -112,7 +114,12 @@ func (q *queue) commit(ctx context.Context, t ticket, block bool) error {
 	if err != nil {
 		return err
 	}
-	if err := q.commitLoan(ctx, m, block); err != nil {
+	if q.opts.Guard {
+		err = q.guard(func() error { return q.commitLoan(ctx, m, block) })
+	} else {
+		err = q.commitLoan(ctx, m, block)
+	}
+	if err != nil {
 		q.restore(t)
 		return err
 	}

@@ -59,7 +59,11 @@ func (m Message) Append(dst []byte) ([]byte, error) {
 	if m.q == nil {
 		return dst, ErrNotHeld
 	}
-	return m.q.contents(dst, m.m)
+	err := m.q.guardAway(func() (err error) {
+		dst, err = m.q.contents(dst, m.m)
+		return err
+	})
+	return dst, err
 }
 
 // Release gives the message back for good. In a joinable queue this finishes the
@@ -69,8 +73,11 @@ func (m Message) Release() error {
 	if err != nil {
 		return err
 	}
+	defer m.q.giveUp(m.t)
+	if m.q.opts.Guard {
+		return m.q.guardAway(func() error { m.q.releaseHeld(held); return nil })
+	}
 	m.q.releaseHeld(held)
-	m.q.giveUp(m.t)
 	return nil
 }
 
@@ -81,9 +88,8 @@ func (m Message) Requeue() error {
 	if err != nil {
 		return err
 	}
-	m.q.requeue(held)
-	m.q.giveUp(m.t)
-	return nil
+	defer m.q.giveUp(m.t)
+	return m.q.guardAway(func() error { m.q.requeue(held); return nil })
 }
 
 // whole returns the memory of a message that lies in one chunk, or nil.
