@@ -37,6 +37,7 @@ type Queue[T any] struct {
 	plain  *mem.Plain // nil unless T is plain
 	form   form
 	direct bool // T is plain, and nothing is asked for that takes a closer look
+	quick  bool // the quick way is open to it
 }
 
 // A form is how a T travels.
@@ -150,7 +151,8 @@ func openQueue[T any](o *QueueOptions, get func(*shm.Options) (*shm.Segment, err
 	}
 	q.seg = seg
 	q.enter()
-	return &Queue[T]{q, plain, form, plain != nil && !v.Guard}, nil
+	quick := form == formPlain && plain.Size <= q.chunkSize && !q.joinable() && !q.opts.Guard
+	return &Queue[T]{q, plain, form, plain != nil && !v.Guard, quick}, nil
 }
 
 func fingerprint[T any](f form, p *mem.Plain) (uint64, string) {
@@ -171,6 +173,9 @@ func fingerprint[T any](f form, p *mem.Plain) (uint64, string) {
 // already gets one attempt.
 func (q *Queue[T]) Put(ctx context.Context, v T) error {
 	if q.direct {
+		if q.quickPut(&v) {
+			return nil
+		}
 		return q.q.send(ctx, mem.BytesOf(&v), true)
 	}
 	return q.encode(ctx, &v, true)
@@ -179,6 +184,9 @@ func (q *Queue[T]) Put(ctx context.Context, v T) error {
 // TryPut is Put without waiting for room: it returns ErrFull when there is none.
 func (q *Queue[T]) TryPut(v T) error {
 	if q.direct {
+		if q.quickPut(&v) {
+			return nil
+		}
 		return q.q.send(context.Background(), mem.BytesOf(&v), false)
 	}
 	return q.encode(context.Background(), &v, false)
@@ -241,6 +249,12 @@ func (q *Queue[T]) TryGet() (v T, err error) {
 }
 
 func (q *Queue[T]) get(ctx context.Context, block bool) (v T, err error) {
+	switch q.quickGet(&v) {
+	case done:
+		return v, nil
+	case corrupt:
+		return v, q.q.lanes[0].takeError(corrupt)
+	}
 	if q.q.joinable() {
 		return q.getTask(ctx, block)
 	}

@@ -49,9 +49,10 @@ func (l *lane) claim(c uint32) bool {
 	return p.CompareAndSwap(0, stateOf(kindLoaned, l.q.me, 0)) //sync:queue-free acquire: its last owner has read the payload
 }
 
-// keep puts a chunk that is LOANED to us aside for the lane's next message.
+// keep puts a chunk that is LOANED to us aside for the lane's next message. One of
+// the pool's body is not kept: a message of many chunks may be waiting for it.
 func (l *lane) keep(c uint32) {
-	if l.spare == noChunk {
+	if l.spare == noChunk && int(c) >= l.q.geo.body() {
 		l.spare = c
 		return
 	}
@@ -60,7 +61,6 @@ func (l *lane) keep(c uint32) {
 
 // free gives back a single chunk that is ours.
 func (l *lane) free(c uint32) {
-	l.stream.got++
 	hook.At("queue.free")
 	l.q.store(l.q.state(c), 0) //sync:queue-free release: we have read the payload
 	l.hints[l.hint%hintCount] = c

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 
-	"github.com/sluice-ipc/sluice/internal/cpu"
 	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/wait"
@@ -83,13 +82,12 @@ func (l *lane) init(q *queue, slot, no int) {
 	l.past = l.h
 	l.seen = q.ctl.epoch.Load() - 1 // so that it looks for orphans once
 	l.spare = noChunk
-	l.stream.after = streamAfter
 	l.spin, l.pauses = wait.NewSpinner(q.opts.Spin), pauses()
 	// Lanes begin far from each other, however many there are.
 	const golden = 0x9e3779b97f4a7c15
 	n := uint64(slot*q.geo.lanes+no+1) * golden >> 32
 	l.home = uint32(n * uint64(q.geo.chunks) >> 32)
-	l.next, l.far = l.home, min(l.home+goHome, uint32(q.geo.chunks-1))
+	l.next, l.far = l.home, min(l.home+goHome-1, uint32(q.geo.chunks-1))
 }
 
 // borrow returns a lane that nobody uses. It may wait for another goroutine, but
@@ -164,73 +162,4 @@ func (q *queue) find(laps func(w uint64) uint64) cursor {
 func (q *queue) heed() {
 	hook.At("queue.heed")
 	q.peer.Heed()
-}
-
-// glance polls n times, about a microsecond, for a change of the word that stood
-// in the way of the last try. at is where in the ring that was.
-func (l *lane) glance(n int, at cursor) bool {
-	s := &l.stream
-	if s.on && s.got >= streamGain {
-		l.gather(n, at)
-	} else if s.on {
-		s.on, s.after = false, min(2*s.after, streamMax)
-	}
-	s.got = 0
-	word, ctl := l.q.word(l.sawAt), l.q.ctl
-	for i := 0; i < n; i += int(l.pauses) {
-		if word.Load() != l.saw || ctl.closing.Load() != l.sawClosing {
-			l.spin.Won(i)
-			s.won(i)
-			return true
-		}
-		cpu.Pause(l.pauses)
-	}
-	s.short = 0
-	return false
-}
-
-// gather waits until work for many messages lies ahead of at, or some
-// microseconds have passed.
-func (l *lane) gather(n int, at cursor) {
-	q := l.q
-	ahead := q.size.advance(at, min(streamAhead, q.size.n/2))
-	word := q.word(ahead.idx)
-	was := word.Load()
-	for i := 0; i < streamWait*n; i += int(l.pauses) {
-		if word.Load() != was {
-			l.stream.after = streamAfter
-			return
-		}
-		cpu.Pause(l.pauses)
-	}
-}
-
-// stream tells a lane whose peers keep it busy all the time from one that waits
-// for an answer. The first does better to let messages gather: as long as it
-// meets each one the moment that it is published, every access to a line takes
-// it away from a peer that is about to write there. See slip, which does the
-// same for a ring.
-type stream struct {
-	on    bool
-	got   int // messages since the last wait
-	short int // waits in a row that were over at once
-	after int // so many of them make a stream
-}
-
-const (
-	streamAhead = 32 // messages to gather
-	streamWait  = 4  // times the usual polls, some 4 µs, to wait for them
-	streamGain  = 8  // messages that must have come of it to go on
-	streamShort = 14 // pauses, some 0.3 µs: a wait of at most that is short
-	streamAfter = 64
-	streamMax   = 1 << 16
-)
-
-// won ends a wait that was over at the i-th poll.
-func (s *stream) won(i int) {
-	if i >= streamShort {
-		s.short = 0
-	} else if s.short++; s.short >= s.after {
-		s.on, s.got, s.short = true, streamGain, 0
-	}
 }

@@ -307,3 +307,12 @@ func (p *pool) prefetch(c uint32) {
 		cpu.PrefetchW(uintptr(payload), uintptr(unsafe.Pointer(&p.entries[c])))
 	}
 }
+
+// prefetchWord asks for the line of the ring's word i, to be written soon, if
+// there is one.
+func (q *queue) prefetchWord(i uint32) {
+	if int(i) < len(q.words) {
+		p := uintptr(unsafe.Pointer(&q.words[i]))
+		cpu.PrefetchW(p, p)
+	}
+}

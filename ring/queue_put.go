@@ -69,7 +69,7 @@ func (l *lane) publish(c uint32, w uint64) status {
 	}
 	l.last, l.sent = l.t, true
 	l.t = q.size.next(l.t)
-	l.stream.got++
+	l.step(l.t, wordEmpty)
 	if l.slack--; l.slack < 0 {
 		l.watchDepth()
 	}

@@ -41,7 +41,7 @@ func (q *queue) sendSlow(ctx context.Context, l *lane, b []byte, st status, bloc
 			return err
 		}
 		n := l.spin.First()
-		if st == full && l.glance(n, l.t) {
+		if st == full && l.glance(n) {
 			st = l.put(b)
 			continue
 		}
@@ -185,7 +185,7 @@ func (q *queue) recvSlow(ctx context.Context, l *lane, m taken, st status, block
 			return nil, taken{}, err
 		}
 		n := l.spin.First()
-		if l.glance(n, l.h) {
+		if l.glance(n) {
 			m, st = l.takeFor(t)
 			continue
 		}

@@ -87,6 +87,7 @@ func (l *lane) takeFrom(w uint64) (taken, status) {
 	q.setState(c, stateOf(kindHeld, q.me, pos))
 	hook.At("queue.take.clear")
 	mem.StoreRelease(&l.pub.taking, 0)
+	l.step(l.h, wordFull)
 	m := q.meta(c).Load()
 	return taken{c, lengthOf(m), triesOf(m), pos, false}, done
 }
