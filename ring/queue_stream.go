@@ -23,11 +23,11 @@ type stream struct {
 }
 
 const (
-	streamLook  = 16 // messages from one look to the next
-	streamLine  = 8  // words in a cache line
-	streamAfter = 4  // looks in a row that have the lane wait
-	streamAhead = 64 // messages to gather
-	streamWait  = 8  // microseconds, about, that they are given
+	streamLook  = 16  // messages from one look to the next
+	streamLine  = 8   // words in a cache line
+	streamAfter = 4   // looks in a row that have the lane wait
+	streamAhead = 128 // messages to gather
+	streamWait  = 16  // microseconds, about, that they are given
 	streamMax   = 1 << 12
 )
 
