@@ -12,6 +12,9 @@ func TestMain(m *testing.M) {
 	if env := os.Getenv(childEnv); env != "" {
 		os.Exit(runChild(env))
 	}
+	if os.Getenv("GORACE") == "" {
+		os.Setenv("GORACE", "atexit_sleep_ms=0") // children under the race detector leave at once
+	}
 	if os.Getenv("SLUICE_TEST_EXEC") != "" {
 		// Emulated: what can be started is not the executable.
 		program = func() (string, error) { return os.Args[0], nil }

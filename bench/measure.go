@@ -8,6 +8,8 @@ import (
 const (
 	minPass = 32
 	maxPass = 1 << 30
+
+	fanFirst = 2000 // messages of the first pass of fan-in
 )
 
 // A sample is one repetition of one measurement.
@@ -66,7 +68,8 @@ func (g *group) sample(n int, expected time.Duration) (sample, error) {
 }
 
 // calibrate returns how many messages fit the budget, by passes that grow until
-// one takes a tenth of it. They also warm everything up.
+// one takes a tenth of it, or in fan-in, where it takes some time until all are at
+// work, a quarter. They also warm everything up.
 func (g *group) calibrate(budget time.Duration) (int, error) {
 	limit := maxPass
 	switch g.spec.Bench {
@@ -75,15 +78,19 @@ func (g *group) calibrate(budget time.Duration) (int, error) {
 	case benchFanInKill:
 		limit = killBits
 	}
-	for n := minPass / 4; ; {
+	first, enough, next := minPass/4, budget/10, budget/8
+	if g.spec.fan() {
+		first, enough, next = fanFirst, budget/4, budget/3
+	}
+	for n := first; ; {
 		got, err := g.run(n, budget)
 		if err != nil {
 			return 0, err
 		}
-		if got.elapsed >= budget/10 || n == limit {
+		if got.elapsed >= enough || n == limit {
 			return scale(n, got.elapsed, budget, limit), nil
 		}
-		n = min(scale(n, got.elapsed, budget/8, limit), 100*n)
+		n = min(scale(n, got.elapsed, next, limit), 100*n)
 	}
 }
 
