@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+
+	"github.com/sluice-ipc/sluice/shm"
 )
 
 // StartAt sets the position at which a new ring begins, so that tests cross
@@ -69,6 +71,19 @@ func ChunkStates[T any](q *Queue[T]) string {
 		}
 	}
 	return s.String()
+}
+
+// Announced reports whether a participant that is not dead announces a message.
+func Announced[T any](q *Queue[T]) bool {
+	for slot := range q.q.geo.slots {
+		for i := range q.q.geo.lanes {
+			st, _ := q.q.peer.Slot(slot)
+			if st == shm.Active && q.q.laneOf(slot, i).taking.Load() != 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // What follows leaves a queue as a death in the middle of an operation does.

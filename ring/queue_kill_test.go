@@ -15,9 +15,12 @@ import (
 func init() { roles["mail"] = actor }
 
 // actor is a child that does one of acts, and can be killed or stopped at each
-// instruction of it.
+// instruction of it; beside one that has died, if it is told so.
 func actor(args []string) int {
 	act := acts[args[0]](args[1])
+	if len(args) > 2 {
+		lose(func() { dieInPair(openMail[small](args[1])) })
+	}
 	shmtest.Trace(act)
 	shmtest.Say("%v", told())
 	shmtest.Hear()
@@ -121,7 +124,11 @@ func actClose(name string) func() {
 func killInQueue(t *testing.T) {
 	for _, k := range append(killings, reapers...) {
 		t.Run(k.act, func(t *testing.T) {
-			atLeast(t, k.least, shmtest.EveryPoint(t, k.act, k.body))
+			atLeast(t, k.least, shmtest.EveryPoint(t, k.act, func(t testing.TB, p *shmtest.Point) {
+				if !thinned(p, 1) {
+					k.body(t, p.Kill, p.K < 0)
+				}
+			}))
 		})
 	}
 	for _, k := range couples {
@@ -129,11 +136,12 @@ func killInQueue(t *testing.T) {
 	}
 }
 
-// A killing is the body for an act, which has that many points at least.
+// A killing is the body for an act, which has that many points at least: it has
+// the act's child killed, and all says whether the act was over by then.
 type killing struct {
 	act   string
 	least int
-	body  func(t testing.TB, p *shmtest.Point)
+	body  func(t testing.TB, kill func(*shmtest.Child), all bool)
 }
 
 var killings = []killing{
@@ -172,12 +180,12 @@ func once(t testing.TB, got []delivery, all bool, may ...[]int) {
 
 // killedPut is the body for an act that puts letters. What comes then is one of
 // may, and the last of them once it was done.
-func killedPut[T letter](act string, start uint64, may ...[]int) func(testing.TB, *shmtest.Point) {
-	return func(t testing.TB, p *shmtest.Point) {
+func killedPut[T letter](act string, start uint64, may ...[]int) func(testing.TB, func(*shmtest.Child), bool) {
+	return func(t testing.TB, kill func(*shmtest.Child), all bool) {
 		q, name := newMail[T](t, ring.QueueOptions{}, start)
-		p.Kill(shmtest.Command(t, "mail", act, name))
+		kill(shmtest.Command(t, "mail", act, name))
 		q.Segment().CheckPeers()
-		once(t, collect(t, q), p.K < 0, may...)
+		once(t, collect(t, q), all, may...)
 		settled(t, q)
 		rounds(t, q)
 	}
@@ -186,21 +194,21 @@ func killedPut[T letter](act string, start uint64, may ...[]int) func(testing.TB
 // killedGet is the body for an act that takes letter 1 of those that are there,
 // and gives it back if again says so. Another one is put before anybody could
 // notice the death.
-func killedGet[T letter](act string, start uint64, again bool) func(testing.TB, *shmtest.Point) {
-	return func(t testing.TB, p *shmtest.Point) {
+func killedGet[T letter](act string, start uint64, again bool) func(testing.TB, func(*shmtest.Child), bool) {
+	return func(t testing.TB, kill func(*shmtest.Child), all bool) {
 		q, name := newMail[T](t, ring.QueueOptions{}, start)
 		check(q.TryPut(write[T](0)))
 		check(q.TryPut(write[T](1)))
-		p.Kill(shmtest.Command(t, "mail", act, name))
+		kill(shmtest.Command(t, "mail", act, name))
 		if err := q.TryPut(write[T](2)); err != nil {
 			t.Fatalf("put beside a dead one: %v", err)
 		}
 		q.Segment().CheckPeers()
 		got := collect(t, q)
 		if again {
-			once(t, got, p.K < 0, []int{1, 2})
+			once(t, got, all, []int{1, 2})
 		} else {
-			once(t, got, p.K < 0, []int{1, 2}, []int{2})
+			once(t, got, all, []int{1, 2}, []int{2})
 		}
 		settled(t, q)
 		rounds(t, q)
@@ -208,15 +216,15 @@ func killedGet[T letter](act string, start uint64, again bool) func(testing.TB, 
 }
 
 // killedTask is killedGet for one who has task 1: it is done, or another's.
-func killedTask(t testing.TB, p *shmtest.Point) {
+func killedTask(t testing.TB, kill func(*shmtest.Child), all bool) {
 	q, name := newTasks(t, ring.QueueOptions{}, nearWrap)
 	check(q.TryPut(write[small](0)))
 	check(q.TryPut(write[small](1)))
-	p.Kill(shmtest.Command(t, "mail", "task", name))
+	kill(shmtest.Command(t, "mail", "task", name))
 	q.Segment().CheckPeers()
 	left := q.Unfinished()
 	got := collect(t, q.Queue)
-	once(t, got, p.K < 0, []int{1}, []int{})
+	once(t, got, all, []int{1}, []int{})
 	if left != len(got) || q.Unfinished() != 0 {
 		t.Fatalf("%d tasks came, %d were unfinished, %d are", len(got), left, q.Unfinished())
 	}
@@ -226,9 +234,9 @@ func killedTask(t testing.TB, p *shmtest.Point) {
 }
 
 // killedClose is the body for one that closes the queue and comes to its end.
-func killedClose(t testing.TB, p *shmtest.Point) {
+func killedClose(t testing.TB, kill func(*shmtest.Child), all bool) {
 	q, name := newMail[small](t, ring.QueueOptions{}, nearWrap)
-	p.Kill(shmtest.Command(t, "mail", "close", name))
+	kill(shmtest.Command(t, "mail", "close", name))
 	q.Segment().CheckPeers()
 	if q.Stats().Closed {
 		if _, err := q.TryGet(); err != io.EOF {
@@ -238,7 +246,7 @@ func killedClose(t testing.TB, p *shmtest.Point) {
 			t.Fatalf("put behind the end: %v", err)
 		}
 	} else {
-		if p.K < 0 {
+		if all {
 			t.Fatal("not closed")
 		}
 		rounds(t, q)

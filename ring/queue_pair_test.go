@@ -76,7 +76,7 @@ func killPair(t *testing.T, k couple) {
 		p.Kill(shmtest.Command(t, "mail", k.other, name))
 	})
 	shmtest.EveryPoint(t, k.act+" beside "+k.other, func(t testing.TB, p *shmtest.Point) {
-		if p.K > 0 && p.K%k.every != 0 {
+		if thinned(p, k.every) {
 			return
 		}
 		q, name := k.prepare(t)

@@ -54,9 +54,9 @@ var reapers = []killing{
 }
 
 // reapedPutter is for two who died of putting.
-func reapedPutter(t testing.TB, p *shmtest.Point) {
+func reapedPutter(t testing.TB, kill func(*shmtest.Child), _ bool) {
 	q, name := newMail[big](t, ring.QueueOptions{Capacity: 1}, 1<<40-1)
-	p.Kill(shmtest.Command(t, "mail", "reap putter", name))
+	kill(shmtest.Command(t, "mail", "reap putter", name))
 	q.Segment().CheckPeers()
 	exactly(t, collect(t, q), delivery{1, 0})
 	settled(t, q)
@@ -65,12 +65,12 @@ func reapedPutter(t testing.TB, p *shmtest.Point) {
 
 // reapedGetter is for two who died of getting. Another letter is put before
 // anybody else could notice the deaths.
-func reapedGetter(t testing.TB, p *shmtest.Point) {
+func reapedGetter(t testing.TB, kill func(*shmtest.Child), _ bool) {
 	q, name := newTasks(t, ring.QueueOptions{Capacity: 3}, 1<<40-2) // which is the last but one: 3 does not divide 2^40
 	for i := range 3 {
 		check(q.TryPut(write[small](i)))
 	}
-	p.Kill(shmtest.Command(t, "mail", "reap getter", name))
+	kill(shmtest.Command(t, "mail", "reap getter", name))
 	if err := q.TryPut(write[small](3)); err != nil {
 		t.Fatalf("put beside a dead one: %v", err)
 	}

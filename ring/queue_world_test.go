@@ -1,3 +1,5 @@
+//go:build linux
+
 package ring_test
 
 import (
@@ -7,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/ring"
 	"github.com/sluice-ipc/sluice/shm"
 )
@@ -155,6 +158,15 @@ func exactly(t testing.TB, got []delivery, want ...delivery) {
 	if !slices.Equal(got, want) {
 		t.Fatalf("%v came, want %v", got, want)
 	}
+}
+
+// thinned reports whether a point is left out: all but one in some many are, and
+// more where tests are to be short.
+func thinned(p *shmtest.Point, every int) bool {
+	if testing.Short() {
+		every *= 7
+	}
+	return p.K > 0 && p.K%every != 0
 }
 
 // settled checks that a queue which was emptied has all its chunks back, and
