@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,14 +27,22 @@ func blocks(t *testing.T, lang string) []string {
 	return all
 }
 
-func TestREADMEHoldsThisProgram(t *testing.T) {
-	program, err := os.ReadFile("main.go")
+func TestREADMEHoldsTheExamples(t *testing.T) {
+	files, err := filepath.Glob("../*/main.go")
 	if err != nil {
 		t.Fatal(err)
 	}
+	programs := ""
+	for _, file := range files {
+		program, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		programs += "\n" + string(program)
+	}
 	for _, code := range blocks(t, "go") {
-		if !strings.Contains("\n"+string(program), "\n"+code) {
-			t.Errorf("not in main.go as it is:\n%s", code)
+		if !strings.Contains(programs, "\n"+code) {
+			t.Errorf("in no example as it is:\n%s", code)
 		}
 	}
 	shown := blocks(t, "go")[0]
