@@ -56,8 +56,7 @@ func (l *lane) allocBatch(b []uint32) (n int) {
 func (l *lane) publishBatch(b []uint32) (n int) {
 	q := l.q
 	for n < len(b) {
-		w, st := l.room()
-		if st != done || l.publish(b[n], w) != done {
+		if l.publish(b[n], l.expected()) != done {
 			break
 		}
 		n++

@@ -308,6 +308,14 @@ func (p *pool) prefetch(c uint32) {
 	}
 }
 
+// fetch asks for the lines of chunk c, to be taken at once, if there is one.
+func (p *pool) fetch(c uint32) {
+	if int(c) < len(p.entries) {
+		payload := unsafe.Add(p.base, uintptr(c)*p.stride)
+		cpu.Prefetch(uintptr(payload), uintptr(unsafe.Pointer(&p.entries[c])))
+	}
+}
+
 // prefetchWord asks for the line of the ring's word i, to be written soon, if
 // there is one.
 func (q *queue) prefetchWord(i uint32) {

@@ -45,7 +45,7 @@ func (l *lane) put(b []byte) status {
 }
 
 // publish puts a complete message whose head is c, LOANED to us, into the ring,
-// whose word there is w as the last call of room returned it. Unless it is done c
+// whose word there is w as the last call of room or expected returned it. Unless it is done c
 // is LOANED to us afterwards.
 func (l *lane) publish(c uint32, w uint64) status {
 	q := l.q

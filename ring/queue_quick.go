@@ -16,14 +16,18 @@ func (q *Queue[T]) quickPut(v *T) bool {
 	if !q.quick || !l.gate.Quick() {
 		return false
 	}
-	c, w := l.begin()
+	if l.q.ctl.closing.Load() != 0 { //sync:queue-closing acquire: nobody may put any more
+		l.gate.Leave()
+		return false
+	}
+	c := l.alloc()
 	if c == noChunk {
 		l.gate.Leave()
 		return false
 	}
 	mem.Store(q.plain, l.q.chunks.bytes(c, q.plain.Size), v)
 	l.q.setMeta(c, metaOf(q.plain.Size, 0, 0))
-	st := l.publish(c, w)
+	st := l.publish(c, l.expected())
 	if st == done {
 		if l.q.ctl.items.Load()&1 != 0 { //sync:asleep acquire: as in Wake
 			l.q.items.Wake()
@@ -35,16 +39,10 @@ func (q *Queue[T]) quickPut(v *T) bool {
 	return st == done
 }
 
-// begin returns a chunk that is LOANED to us and the word of the ring that a
-// message can be put in place of, or noChunk.
-func (l *lane) begin() (c uint32, w uint64) {
-	q := l.q
-	w = q.words[l.t.idx].Load()
-	if q.ctl.closing.Load() != 0 || w != wordOf(l.t.lap, wordEmpty, 0) { //sync:queue-closing acquire: nobody may put any more
-		return noChunk, 0
-	}
-	return l.alloc(), w
-}
+// expected is the ring's word at the lane's tail if there is room and nobody was
+// faster. Swapping without having looked spares a transfer of the word's line: a
+// consumer that waits for the message is reading it all the time.
+func (l *lane) expected() uint64 { return wordOf(l.t.lap, wordEmpty, 0) }
 
 // quickGet gets a message into *v if it says done. full means that nothing has
 // happened.

@@ -67,6 +67,7 @@ func (l *lane) take() (taken, status) {
 func (l *lane) takeFrom(w uint64) (taken, status) {
 	q := l.q
 	c, pos := chunkOfWord(w), q.size.pos(l.h)
+	q.chunks.fetch(c)
 	hook.At("queue.take.announce")
 	mem.StoreRelease(&l.pub.taking, announce(pos, c)) //sync:queue-taking release: before the word changes
 	hook.At("queue.take.swap")

@@ -7,3 +7,9 @@ package cpu
 //
 //go:noescape
 func PrefetchW(a, b uintptr)
+
+// Prefetch asks for the cache line at r, to be read soon, and for the one at w, to
+// be written.
+//
+//go:noescape
+func Prefetch(r, w uintptr)

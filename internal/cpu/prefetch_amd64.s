@@ -7,3 +7,11 @@ TEXT ·PrefetchW(SB), NOSPLIT, $0-16
 	BYTE $0x0f; BYTE $0x0d; BYTE $0x08 // PREFETCHW (AX)
 	BYTE $0x0f; BYTE $0x0d; BYTE $0x09 // PREFETCHW (CX)
 	RET
+
+// func Prefetch(r, w uintptr)
+TEXT ·Prefetch(SB), NOSPLIT, $0-16
+	MOVQ r+0(FP), AX
+	MOVQ w+8(FP), CX
+	PREFETCHT0 (AX)
+	BYTE $0x0f; BYTE $0x0d; BYTE $0x09 // PREFETCHW (CX)
+	RET
