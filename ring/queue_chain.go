@@ -30,17 +30,12 @@ func (l *lane) putChain(b []byte, w uint64) status {
 // chunks are parts of it. When there are not enough it gives back what it had.
 func (l *lane) newChain(n int) (uint32, status) {
 	q := l.q
-	l.chain = l.chain[:0]
-	for range q.chunksFor(n, short) {
-		c := l.alloc()
-		if c == noChunk {
-			for _, c := range l.chain {
-				l.free(c)
-			}
-			q.pool.WakeAll() // they may be all that another one needs
-			return 0, short
+	if !l.claimChain(q.chunksFor(n, short)) {
+		for _, c := range l.chain {
+			l.free(c)
 		}
-		l.chain = append(l.chain, c)
+		q.pool.WakeAll() // they may be all that another one needs
+		return 0, short
 	}
 	head, tag := l.chain[0], q.tag.Add(1)
 	for i, c := range l.chain {
@@ -57,6 +52,22 @@ func (l *lane) newChain(n int) (uint32, status) {
 		q.setState(c, partOf(q.me, head, tag))
 	}
 	return head, done
+}
+
+// claimChain fills l.chain with n chunks that are LOANED to us, and reports whether
+// there were as many. It looks for them in the body of the pool only: what is
+// beyond is for messages of one chunk, so that those find room whoever holds what.
+func (l *lane) claimChain(n int) bool {
+	body := l.q.geo.body()
+	l.chain = l.chain[:0]
+	for i := range body {
+		if c := uint32((int(l.home) + i) % body); l.claim(c) {
+			if l.chain = append(l.chain, c); len(l.chain) == n {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // freeChain frees a chain that is ours, its head last, so that whoever finds a

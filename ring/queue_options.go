@@ -222,8 +222,11 @@ func (o *QueueOptions) geometry() (*geometry, error) {
 // have one in hand and one aside, and one of them a batch.
 func (g *geometry) spare() int { return g.slots * (g.hold + 2*g.lanes + g.batch()) }
 
+// body is how many chunks there are for messages in the queue. They come first.
+func (g *geometry) body() int { return g.chunks - g.spare() }
+
 // maxMessage is the longest message in bytes, of which the meta word of a chunk
 // has 32 bits.
 func (g *geometry) maxMessage() int {
-	return int(min(int64(g.chunks-g.spare())*int64(g.chunkSize), math.MaxUint32, math.MaxInt))
+	return int(min(int64(g.body())*int64(g.chunkSize), math.MaxUint32, math.MaxInt))
 }

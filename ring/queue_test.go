@@ -122,7 +122,7 @@ func fifo(t *testing.T, q *ring.Queue[int], n int) {
 // travels puts a value of T through a queue, which has to come out as want.
 func travels[T any](t *testing.T, in, want T) {
 	t.Helper()
-	for _, o := range []*ring.QueueOptions{nil, {ChunkSize: 1, Bytes: 1 << 12}, {ChunkSize: 24, Lanes: 1, Hold: 1}} {
+	for _, o := range []*ring.QueueOptions{nil, {ChunkSize: 1, Bytes: 1 << 13}, {ChunkSize: 24, Lanes: 1, Hold: 1}} {
 		q := newQueue[T](t, o)
 		if err := q.Put(bg, in); err != nil {
 			t.Fatalf("%T: %v", in, err)

@@ -44,9 +44,14 @@ func (q *queue) nobodyLeft(w uint64) bool {
 	return stateOfWord(w) == wordSealed && !q.peer.AnyDead() || q.opts.EndAlone && q.alone()
 }
 
-// freeChunks counts the free chunks, up to most.
+// freeChunks counts the free chunks that a message of most chunks can have, up to
+// so many.
 func (q *queue) freeChunks(most int) (n int) {
-	for c := range q.geo.chunks {
+	all := q.geo.chunks
+	if most > 1 {
+		all = q.geo.body() // see claimChain
+	}
+	for c := range all {
 		if q.state(uint32(c)).Load() == 0 {
 			if n++; n == most {
 				break
