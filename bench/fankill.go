@@ -82,9 +82,7 @@ func (k *killing) watch(watchdog <-chan time.Time) error {
 				waiting--
 			}
 		case <-tick.C:
-			if err := k.kill(); err != nil {
-				return err
-			}
+			k.kill()
 		case <-watchdog:
 			return k.g.silent(k.unfinished())
 		}
@@ -93,18 +91,19 @@ func (k *killing) watch(watchdog <-chan time.Time) error {
 }
 
 // kill ends one of those that are at work, unless some have not begun.
-func (k *killing) kill() error {
+func (k *killing) kill() {
 	all := uint32(k.g.phase * len(k.g.procs))
 	if k.g.impl.unharmed || k.left == 0 || k.g.board.gathered.Load() < all {
-		return nil
+		return
 	}
 	living := k.unfinished()
 	i := living[k.rng.IntN(len(living))]
 	if k.dying[i] {
-		return nil // the last one is slow to go
+		return // it is slow to go
 	}
-	k.dying[i] = true
-	return k.g.procs[i].cmd.Process.Kill()
+	if k.g.procs[i].cmd.Process.Kill() == nil {
+		k.dying[i] = true
+	} // else it died by itself, and its last words are on the way
 }
 
 func (k *killing) unfinished() (at []int) {

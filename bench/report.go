@@ -158,7 +158,8 @@ func find(rows []row, s spec) (row, bool) {
 }
 
 // versus compares with another implementation that waits likewise. Sockets and
-// channels have no adaptive way: there it is the one that sleeps.
+// channels have no adaptive way: there it is the one that sleeps, as it is when
+// nothing else was measured.
 func versus(rows []row, r row, im *impl) string {
 	s := r.spec
 	s.Impl = im.name
@@ -169,6 +170,10 @@ func versus(rows []row, r row, im *impl) string {
 		s.Wait = waitBlock
 	}
 	base, ok := find(rows, s)
+	if !ok && r.fan() {
+		s.Wait = waitBlock
+		base, ok = find(rows, s)
+	}
 	if !ok {
 		return ""
 	}

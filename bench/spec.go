@@ -104,13 +104,28 @@ func (m menu) catalog() []spec {
 		for _, b := range im.benches {
 			for _, w := range im.waits {
 				for _, n := range im.sizesOf(m.sizes) {
-					all = append(all, m.specs(b, im.name, w, n)...)
+					if b != benchFanIn || !m.quick || im.brief(w) {
+						all = append(all, m.specs(b, im.name, w, n)...)
+					}
 				}
 			}
 		}
 	}
 	slices.SortFunc(all, spec.compare)
 	return all
+}
+
+// brief reports whether this way to wait is among those that a glance at fan-in
+// shows: who can sleep after a little polling does that, or polls, and the kernel's
+// are used as they are mostly used.
+func (im *impl) brief(wait string) bool {
+	switch {
+	case im.inProcess:
+		return true
+	case slices.Contains(im.waits, waitAdaptive):
+		return wait != waitBlock
+	}
+	return wait == waitBlock
 }
 
 // specs are one, or for fan-in one for each crew.
