@@ -11,10 +11,6 @@ import (
 // lies in the cache: what this lane has freed lately, then its own part of the
 // pool.
 func (l *lane) alloc() uint32 {
-	if c := l.spare; c != noChunk {
-		l.spare = noChunk
-		return c
-	}
 	for l.hint != l.low {
 		l.hint--
 		if c := l.hints[l.hint%hintCount]; l.claim(c) {
@@ -49,14 +45,11 @@ func (l *lane) claim(c uint32) bool {
 	return p.CompareAndSwap(0, stateOf(kindLoaned, l.q.me, 0)) //sync:queue-free acquire: its last owner has read the payload
 }
 
-// keep puts a chunk that is LOANED to us aside for the lane's next message. One of
-// the pool's body is not kept: a message of many chunks may be waiting for it.
-func (l *lane) keep(c uint32) {
-	if l.spare == noChunk && int(c) >= l.q.geo.body() {
-		l.spare = c
-		return
-	}
+// unused gives back a chunk that was LOANED to us for a message that could not be
+// put.
+func (l *lane) unused(c uint32) {
 	l.free(c)
+	l.q.pool.WakeAll() // it may be all that another one needs
 }
 
 // free gives back a single chunk that is ours.

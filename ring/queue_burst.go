@@ -63,7 +63,7 @@ func (l *lane) publishBatch(b []uint32) (n int) {
 		q.items.Wake()
 	}
 	for _, c := range b[n:] {
-		l.free(c)
+		l.unused(c)
 	}
 	return n
 }

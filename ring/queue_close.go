@@ -48,10 +48,6 @@ func (q *queue) close() error {
 
 // end is what becomes of a lane that nobody will use any more.
 func (l *lane) end() {
-	if c := l.spare; c != noChunk {
-		l.spare = noChunk
-		l.q.guardAway(func() error { l.free(c); return nil })
-	}
 	if !l.q.opts.Guard {
 		l.q.unref()
 	}

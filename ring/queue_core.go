@@ -41,6 +41,7 @@ type queue struct {
 	maxMessage int
 	me         uint64 // our bits as an owner
 	lanes      []lane
+	spinner    wait.Spinner // what those that wait begin with
 	held       holdings
 	tag        atomic.Uint64 // of the last chain
 
@@ -107,6 +108,7 @@ func (q *queue) enter() {
 	id := q.peer.ID()
 	q.me = ownerOf(id)
 	q.held.init(q.geo.hold)
+	q.spinner = *wait.NewSpinner(q.opts.Spin)
 	q.lanes = make([]lane, q.geo.lanes-1)
 	q.refs.Store(int64(len(q.lanes)))
 	for i := range q.lanes {

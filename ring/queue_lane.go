@@ -29,7 +29,6 @@ type lane struct {
 	hints [hintCount]uint32
 	hint  uint32 // number of the next hint; as many as were ever given
 	low   uint32 // hints below this one have been used
-	spare uint32 // a chunk LOANED to us that nobody uses, or noChunk
 
 	chain []uint32          // scratch: the chunks of one message
 	batch [batchSize]uint32 // scratch: the chunks of one batch
@@ -81,7 +80,6 @@ func (l *lane) init(q *queue, slot, no int) {
 	l.t, l.h = q.findTail(), q.findHead()
 	l.past = l.h
 	l.seen = q.ctl.epoch.Load() - 1 // so that it looks for orphans once
-	l.spare = noChunk
 	l.spin, l.pauses = wait.NewSpinner(q.opts.Spin), pauses()
 	// Lanes begin far from each other, however many there are.
 	const golden = 0x9e3779b97f4a7c15

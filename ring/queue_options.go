@@ -218,9 +218,9 @@ func (o *QueueOptions) geometry() (*geometry, error) {
 }
 
 // spare is how many chunks there are beside those for messages in the queue:
-// what each participant may hold, and what its lanes are working on: each may
-// have one in hand and one aside, and one of them a batch.
-func (g *geometry) spare() int { return g.slots * (g.hold + 2*g.lanes + g.batch()) }
+// what each participant may hold, and what its lanes are working on, one of them a
+// batch.
+func (g *geometry) spare() int { return g.slots * (g.hold + g.lanes + g.batch()) }
 
 // body is how many chunks there are for messages in the queue. They come first.
 func (g *geometry) body() int { return g.chunks - g.spare() }

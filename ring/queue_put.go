@@ -39,7 +39,7 @@ func (l *lane) put(b []byte) status {
 	mem.Copy(q.bytesOf(c, len(b)), b)
 	q.setMeta(c, metaOf(len(b), 0, 0))
 	if st = l.publish(c, w); st != done {
-		l.keep(c)
+		l.unused(c)
 	}
 	return st
 }

@@ -33,7 +33,7 @@ func (q *Queue[T]) quickPut(v *T) bool {
 			l.q.items.Wake()
 		}
 	} else {
-		l.keep(c)
+		l.unused(c)
 	}
 	l.leave()
 	return st == done

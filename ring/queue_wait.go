@@ -89,7 +89,7 @@ func (q *queue) sleep(ctx context.Context, e *wait.Event, n *need) error {
 		waits.Add(1)
 		defer waits.Add(^uint32(0))
 	}
-	n.spin = *wait.NewSpinner(q.opts.Spin)
+	n.spin = q.spinner
 	if err := e.Sleep(ctx, n, &n.spin); err != nil {
 		return err
 	}
