@@ -291,15 +291,15 @@ func (q *queue) finish(l *lane, m taken) {
 
 // wakeSpace wakes who waits for something to be taken or freed.
 func (q *queue) wakeSpace() {
+	if q.joinable() {
+		q.wakeJoin()
+	}
 	if (q.ctl.space.Load()|q.ctl.pool.Load()|q.ctl.drain.Load())&1 == 0 { //sync:asleep acquire: as in Wake
 		return
 	}
 	q.space.Wake()
 	q.pool.WakeAll()
 	q.drain.WakeAll()
-	if q.joinable() {
-		q.wakeJoin()
-	}
 }
 
 // alone reports whether no other participant is left.
