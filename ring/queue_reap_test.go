@@ -49,8 +49,8 @@ func dieGetting(q *ring.Queue[small]) {
 // reapers are like killings: what the dead ones had begun to repair, and what
 // they leave themselves, another repairs.
 var reapers = []killing{
-	{"reap putter", 150, reapedPutter},
-	{"reap getter", 150, reapedGetter},
+	{"reap putter", 150, reapedPutter, 1},
+	{"reap getter", 150, reapedGetter, 1},
 }
 
 // reapedPutter is for two who died of putting.

@@ -3,6 +3,7 @@
 package ring_test
 
 import (
+	"io"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -77,28 +78,17 @@ func (r *rate) perSecond() float64 {
 // alone or beside one that died, keeps nobody from putting and getting, nor from
 // joining; and goes on where it was.
 func TestStoppedPeer(t *testing.T) {
-	for _, k := range []struct {
-		act      string
-		every    int // of the points of the act
-		gets     bool
-		capacity int
-	}{
-		{"put more", 1, false, 8},
-		{"get more", 1, true, 5},
-		{"release more", 2, true, 5},
-		{"reap more", 16, false, 5},
-	} {
-		t.Run(k.act, func(t *testing.T) {
-			s := stopping{act: k.act, gets: k.gets, capacity: k.capacity}
-			n := shmtest.EveryPoint(t, k.act, func(t testing.TB, p *shmtest.Point) {
-				if !thinned(p, k.every) {
-					s.at(t, p.Stop, p.K/k.every%2 == 1)
+	for _, s := range stoppings() {
+		t.Run(s.act, func(t *testing.T) {
+			n := shmtest.EveryPoint(t, s.act, func(t testing.TB, p *shmtest.Point) {
+				if !thinned(p, s.every) {
+					s.at(t, p.Stop, p.K/s.every%4 == 1)
 				}
 			})
 			atLeast(t, 60, n)
 			t.Logf("beside one stopped in %q %.0f messages/s, without it %.0f; %d killed with its letter",
-				k.act, s.beside.perSecond(), s.without.perSecond(), s.robbed.Load())
-			if k.gets && s.robbed.Load() == 0 {
+				s.act, s.beside.perSecond(), s.without.perSecond(), s.robbed.Load())
+			if s.gets && s.robbed.Load() == 0 {
 				t.Error("nobody was killed with a letter that the stopped one announced")
 			}
 		})
@@ -108,10 +98,20 @@ func TestStoppedPeer(t *testing.T) {
 // stopping is one act of TestStoppedPeer.
 type stopping struct {
 	act             string
+	every           int  // of the points of the act
 	gets            bool // the act takes a letter, and has taken one before
 	capacity        int
 	beside, without rate
 	robbed          atomic.Int64
+}
+
+func stoppings() []*stopping {
+	return []*stopping{
+		{act: "put more", every: 1, capacity: 8},
+		{act: "get more", every: 1, gets: true, capacity: 5},
+		{act: "release more", every: 2, gets: true, capacity: 5},
+		{act: "reap more", every: 16, capacity: 5},
+	}
 }
 
 // exchanged is how many messages go past a stopped one.
@@ -120,14 +120,8 @@ const exchanged = 100
 // at has a child stopped in the middle of the act, beside a dead one if that is to
 // be.
 func (s *stopping) at(t testing.TB, stop func(*shmtest.Child), dead bool) {
-	o := ring.QueueOptions{Capacity: s.capacity}
-	o.Segment.MaxParticipants = 5
-	q, name := newMail[small](t, o, 1<<40-110)
-	s.without.exchange(t, q, q, exchanged)
+	q, name := s.mail(t)
 	want := []int{0, 1, 2, 3}
-	for _, i := range want {
-		check(q.TryPut(write[small](i)))
-	}
 	args := []string{s.act, name}
 	if dead {
 		args = append(args, "beside a dead one")
@@ -160,6 +154,19 @@ func (s *stopping) at(t testing.TB, stop func(*shmtest.Child), dead bool) {
 	rounds(t, q)
 }
 
+// mail makes a queue with four letters in it, near the wrap.
+func (s *stopping) mail(t testing.TB) (*ring.Queue[small], string) {
+	t.Helper()
+	o := ring.QueueOptions{Capacity: s.capacity}
+	o.Segment.MaxParticipants = 5
+	q, name := newMail[small](t, o, 1<<40-exchanged-10)
+	s.without.exchange(t, q, q, exchanged)
+	for i := range 4 {
+		check(q.TryPut(write[small](i)))
+	}
+	return q, name
+}
+
 // rob has another one take the next letter, which may be the one that the stopped
 // child was about to take, and die before it is its own.
 func (s *stopping) rob(t testing.TB, name string) {
@@ -168,4 +175,19 @@ func (s *stopping) rob(t testing.TB, name string) {
 	c.Expect("taken")
 	c.Kill()
 	s.robbed.Add(1)
+}
+
+// A death that nobody has noticed yet does not hide a letter behind the end.
+func TestEndBesideADeath(t *testing.T) {
+	q, name := newMail[small](t, ring.QueueOptions{}, nearWrap)
+	check(q.TryPut(write[small](0)))
+	c := shmtest.Start(t, "half taker", name)
+	c.Expect("taken")
+	check(q.CloseSend())
+	c.Kill()
+	exactly(t, collect(t, q), delivery{0, 1})
+	if _, err := q.TryGet(); err != io.EOF {
+		t.Fatalf("at the end: %v", err)
+	}
+	settled(t, q)
 }

@@ -20,11 +20,12 @@ type letter interface{ small | big }
 
 type (
 	small [6]uint64
-	big   [20]uint64
+	big   [70]uint64
 )
 
-// letterChunk is the size of a chunk in the tests that kill and stop.
-const letterChunk = 64
+// letterChunk is the size of a chunk in the tests that kill and stop: so large that
+// there need not be chunks for batches.
+const letterChunk = 264
 
 // wordsOf returns a letter as its words.
 func wordsOf[T letter](v *T) []uint64 {
@@ -71,9 +72,12 @@ func letterOptions[T letter](o ring.QueueOptions, start uint64) *ring.QueueOptio
 	if o.Segment.MaxParticipants == 0 {
 		o.Segment.MaxParticipants = 3
 	}
+	if o.ChunkSize == 0 {
+		o.ChunkSize = letterChunk
+	}
 	var v T
-	chunks := (len(wordsOf(&v))*8 + letterChunk - 1) / letterChunk
-	o.Bytes, o.ChunkSize, o.Hold, o.Lanes = o.Capacity*chunks*letterChunk, letterChunk, 1, 1
+	chunks := (len(wordsOf(&v))*8 + o.ChunkSize - 1) / o.ChunkSize
+	o.Bytes, o.Hold, o.Lanes = o.Capacity*chunks*o.ChunkSize, 1, 1
 	return o.StartAt(start)
 }
 
