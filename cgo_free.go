@@ -4,12 +4,12 @@
 // nobody and corrupts nothing.
 //
 //	conn   two processes, one connection: objects, bytes, or memory in place
-//	ring   one writer, one reader: the byte ring that conn stands on
+//	ring   a queue of many processes; the byte ring that conn stands on
 //	shm    shared memory itself: segments, who is in them, who has died
 //	value  shared values and arrays; planned, nothing is there yet
 //	bench  go run ./bench measures all of it on your machine
 //
-// Begin with package conn. This package itself holds nothing: import the others.
+// Begin with package conn, or with ring.Queue. This package itself holds nothing: import the others.
 //
 // # No cgo
 //
