@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
 )
 
@@ -23,12 +24,13 @@ type hand struct {
 	cmd         *exec.Cmd
 	stdin       io.Closer
 	killed      bool // by us
+	given       bool // up: its end is no news
 	stopped     bool
 	out         bool // it has ended
 	killedIn    map[int]bool
 }
 
-// alarm is how the whole crew is told of what children do.
+// An exit is the end of a process.
 type exit struct {
 	h   *hand
 	cmd *exec.Cmd
@@ -52,20 +54,18 @@ func (e *epoch) start(h *hand) {
 		e.t.Fatalf("start a %s: %v", h.role, err)
 	}
 	h.cmd, h.stdin = cmd, stdin
-	h.killed, h.stopped, h.out = false, false, false
+	h.killed, h.given, h.stopped, h.out = false, false, false, false
 	go func() { e.exits <- exit{h, cmd, cmd.Wait()} }()
 }
 
-// kill ends a hand with SIGKILL and says what it was doing.
+// kill ends a hand with SIGKILL. Its end comes to heed.
 func (e *epoch) kill(h *hand) {
 	h.killed = true
-	if err := h.cmd.Process.Kill(); err != nil {
-		h.killed = false // it has ended by itself
-		return
-	}
-	for !h.out {
-		e.heed(<-e.exits)
-	}
+	h.cmd.Process.Kill() // fails if it has ended by itself
+}
+
+// bury writes down what a hand was doing when it was killed.
+func (e *epoch) bury(h *hand) {
 	h.killedIn[h.incarnation] = true
 	for g := range e.plan.Crowd {
 		t := e.tallyOf(h, g)
@@ -90,18 +90,25 @@ func (e *epoch) tallyOf(h *hand, g int) *tally {
 	return e.ledger.inbox(h.slot*crowd + g).tally
 }
 
-// heed takes note of the end of a process.
-func (e *epoch) heed(x exit) {
+// heed takes note of the end of a process, and reports whether it was killed: by
+// us, or, at a named step, by itself.
+func (e *epoch) heed(x exit) (killed bool) {
 	h := x.h
 	h.out = true
 	h.stdin.Close()
+	ws, ok := x.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
-	case h.killed:
+	case ok && ws.Signaled() && ws.Signal() == syscall.SIGKILL && (h.killed || hook.Enabled):
+		e.bury(h)
+		return true
+	case h.given:
 	case x.err != nil:
 		e.violation("a %s ended: %v\n%s", h.role, x.err, e.said())
 	case !e.ending:
 		e.violation("a %s ended by itself", h.role)
 	}
+	e.left++
+	return false
 }
 
 // said returns what the children have written to their standard error.
@@ -126,7 +133,7 @@ func (e *epoch) stop(h *hand) {
 func (e *epoch) victim(all []*hand) *hand {
 	var in []*hand
 	for _, h := range all {
-		if !h.out {
+		if !h.out && !h.killed {
 			in = append(in, h)
 		}
 	}
@@ -158,7 +165,7 @@ func (e *epoch) hangs(where string) {
 			}
 			h.cmd.Process.Signal(syscall.SIGCONT)
 			h.cmd.Process.Signal(syscall.SIGQUIT)
-			h.killed = true
+			h.given = true
 		}
 	}
 	for _, h := range append(e.producers, e.consumers...) {

@@ -46,22 +46,33 @@ func (p *producer) step() bool {
 		<-p.ctx.Done()
 		return false
 	}
+	ctx, cancel := p.patience()
+	defer cancel()
 	switch n := p.rnd.IntN(100); {
 	case n < 40:
-		return p.put(p.ctx, p.q.put)
+		return p.put(ctx, p.q.put)
 	case n < 55:
-		return p.put(p.ctx, func(_ context.Context, b []byte) error { return p.q.tryPut(b) })
+		return p.put(ctx, func(_ context.Context, b []byte) error { return p.q.tryPut(b) })
 	case n < 58:
 		ctx, cancel := context.WithTimeout(p.ctx, time.Duration(p.rnd.IntN(2000))*time.Microsecond)
 		defer cancel()
 		return p.put(ctx, p.q.put)
 	case n < 70:
-		return p.batch()
+		return p.batch(ctx)
 	case len(p.loans) < 3:
-		return p.lend()
+		return p.lend(ctx)
 	default:
-		return p.redeem()
+		return p.redeem(ctx)
 	}
+}
+
+// patience is how long it waits. Four who have loans and wait for more chunks
+// might wait for each other.
+func (p *producer) patience() (context.Context, context.CancelFunc) {
+	if len(p.loans) == 0 {
+		return p.ctx, func() {}
+	}
+	return context.WithTimeout(p.ctx, 2*time.Millisecond)
 }
 
 const crowdBatch = 16
@@ -94,7 +105,7 @@ func (p *producer) settle(n int, err error) bool {
 }
 
 // batch puts several small messages at once.
-func (p *producer) batch() bool {
+func (p *producer) batch(ctx context.Context) bool {
 	p.doing.Store(putting)
 	first := p.next()
 	var all [][]byte
@@ -105,7 +116,7 @@ func (p *producer) batch() bool {
 		p.begin(n, size)
 		all = append(all, b)
 	}
-	k, err := p.q.putBatch(p.ctx, all)
+	k, err := p.q.putBatch(ctx, all)
 	if err == nil && k < len(all) {
 		fail("a batch of %d put %d and says nothing", len(all), k)
 	}
@@ -121,13 +132,15 @@ func (p *producer) batch() bool {
 }
 
 // lend takes a loan for later.
-func (p *producer) lend() bool {
+func (p *producer) lend(ctx context.Context) bool {
 	p.doing.Store(lending)
-	l, err := p.q.Loan(p.ctx, p.size(p.rnd))
+	l, err := p.q.Loan(ctx, p.size(p.rnd))
 	switch {
 	case err == nil:
 		p.loans = append(p.loans, l)
-	case noRoom(err) && p.ctx.Err() != nil:
+	case noRoom(err):
+	case errors.Is(err, ring.ErrClosed) && p.CloseEnd:
+		return false
 	default:
 		fail("Loan: %v", err)
 	}
@@ -135,7 +148,7 @@ func (p *producer) lend() bool {
 }
 
 // redeem commits or aborts one of the loans.
-func (p *producer) redeem() bool {
+func (p *producer) redeem(ctx context.Context) bool {
 	i := p.rnd.IntN(len(p.loans))
 	l := p.loans[i]
 	p.loans[i] = p.loans[len(p.loans)-1]
@@ -152,7 +165,7 @@ func (p *producer) redeem() bool {
 		b = b[copy(piece, b):]
 	}
 	p.begin(n, l.Len())
-	err := l.Commit(p.ctx)
+	err := l.Commit(ctx)
 	if p.rnd.IntN(3) == 0 && noRoom(err) {
 		err = l.TryCommit()
 	}

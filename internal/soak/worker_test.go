@@ -12,8 +12,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
+	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/shm"
 )
@@ -39,6 +41,7 @@ func fail(format string, args ...any) {
 // and leaves.
 func work(args []string, f func(w *worker, g int, rnd *rand.Rand)) int {
 	startPoller()
+	haunt()
 	before := descriptors()
 	w := &worker{plan: decodePlan(args[0])}
 	w.slot, _ = strconv.Atoi(args[1])
@@ -86,6 +89,23 @@ func (w *worker) attach() {
 		}
 		runtime.Gosched()
 	}
+}
+
+// haunt makes a child stumble at the named steps, if the program has them: it
+// takes its time there, or dies. The first arrivals at a step, which may be the
+// only ones, are the most dangerous.
+func haunt() {
+	hook.Set(func(step string) {
+		n := hook.Count(step)
+		switch {
+		case rand.IntN(400*n) == 0:
+			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		case rand.IntN(40*n) == 0, rand.IntN(20000) == 0:
+			<-time.After(time.Duration(rand.IntN(20)) * time.Millisecond)
+		case rand.IntN(200) == 0:
+			runtime.Gosched()
+		}
+	})
 }
 
 // startPoller makes the runtime open the descriptors of its network poller.
