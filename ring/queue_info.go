@@ -95,7 +95,7 @@ type QueueStats struct {
 
 	Chunks     int // in the pool
 	FreeChunks int
-	Held       int // chunks that are lent, taken and not given back, or at hand for the next Put
+	Held       int // chunks that are lent, or taken and not given back
 	Unfinished int // tasks, of a joinable queue
 
 	ConsumersWaiting int  // calls of the living that wait for messages

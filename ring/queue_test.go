@@ -460,3 +460,10 @@ func BenchmarkQueuePutGet(b *testing.B) {
 		q.Get(bg)
 	}
 }
+
+// must0 is must for what returns an error only.
+func must0(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
