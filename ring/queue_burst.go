@@ -56,7 +56,7 @@ func (l *lane) allocBatch(b []uint32) (n int) {
 func (l *lane) publishBatch(b []uint32) (n int) {
 	q := l.q
 	for n < len(b) {
-		if l.publish(b[n], l.expected()) != done {
+		if l.publish(b[n]) != done {
 			break
 		}
 		n++

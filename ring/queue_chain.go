@@ -7,7 +7,7 @@ import (
 
 // putChain is put for a message that takes several chunks: a head and the parts
 // that continue it, each of which names the next.
-func (l *lane) putChain(b []byte, w uint64) status {
+func (l *lane) putChain(b []byte) status {
 	q := l.q
 	head, st := l.newChain(len(b))
 	if st != done {
@@ -19,7 +19,7 @@ func (l *lane) putChain(b []byte, w uint64) status {
 		n := min(q.chunkSize, len(b)-at)
 		mem.Copy(q.bytesOf(c, n), b[at:])
 	}
-	if st = l.publish(head, w); st != done {
+	if st = l.publish(head); st != done {
 		l.freeChain(head)
 		q.pool.WakeAll()
 	}

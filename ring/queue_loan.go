@@ -155,11 +155,7 @@ func (l *lane) commit(m taken) status {
 	if l.sawClosing = l.q.ctl.closing.Load(); l.sawClosing != 0 { //sync:queue-closing acquire: nobody may put any more
 		return ended
 	}
-	w, st := l.room()
-	if st != done {
-		return st
-	}
-	return l.publish(m.c, w)
+	return l.publish(m.c)
 }
 
 // commitOver does what the options say about a loan for which the queue is full.

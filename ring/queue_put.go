@@ -25,12 +25,11 @@ func (l *lane) put(b []byte) status {
 	if l.sawClosing = q.ctl.closing.Load(); l.sawClosing != 0 { //sync:queue-closing acquire: nobody may put any more
 		return ended
 	}
-	w, st := l.room()
-	if st != done {
+	if _, st := l.room(); st != done {
 		return st
 	}
 	if len(b) > q.chunkSize {
-		return l.putChain(b, w)
+		return l.putChain(b)
 	}
 	c := l.alloc()
 	if c == noChunk {
@@ -38,21 +37,34 @@ func (l *lane) put(b []byte) status {
 	}
 	mem.Copy(q.bytesOf(c, len(b)), b)
 	q.setMeta(c, metaOf(len(b), 0, 0))
-	if st = l.publish(c, w); st != done {
+	st := l.publish(c)
+	if st != done {
 		l.unused(c)
 	}
 	return st
 }
 
-// publish puts a complete message whose head is c, LOANED to us, into the ring,
-// whose word there is w as the last call of room or expected returned it. Unless it is done c
-// is LOANED to us afterwards.
-func (l *lane) publish(c uint32, w uint64) status {
+// publish puts a complete message whose head is c, LOANED to us, into the ring.
+// Unless it is done c is LOANED to us afterwards.
+//
+// The word must be read when c is ours already, and be empty then: so nobody can
+// ever have announced to take c at that position. Who repairs relies on that.
+func (l *lane) publish(c uint32) status {
 	q := l.q
 	if q.stamps != nil {
 		mem.StoreRelease(&q.stamps[c], uint64(sys.Monotonic()))
 	}
 	for {
+		// Asked for in order to be written: a consumer that waits for the
+		// message reads the word's line all the time, and reading it here
+		// first would cost one more transfer.
+		q.prefetchWord(l.t.idx)
+		hook.At("queue.put.look")
+		w, st := l.room()
+		if st != done {
+			q.setState(c, stateOf(kindLoaned, q.me, 0))
+			return st
+		}
 		pos := q.size.pos(l.t)
 		hook.At("queue.put.queued")
 		q.setState(c, stateOf(kindQueued, q.me, pos)) // before the ring has it: who dies in between has not sent it
@@ -60,11 +72,6 @@ func (l *lane) publish(c uint32, w uint64) status {
 		hook.At("queue.put.publish")
 		if q.word(l.t.idx).CompareAndSwap(w, wordOf(l.t.lap, wordFull, c)) { //sync:queue-word release: the chunk holds a whole message
 			break
-		}
-		var st status
-		if w, st = l.room(); st != done {
-			q.setState(c, stateOf(kindLoaned, q.me, 0))
-			return st
 		}
 	}
 	l.last, l.sent = l.t, true

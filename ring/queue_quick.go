@@ -27,7 +27,7 @@ func (q *Queue[T]) quickPut(v *T) bool {
 	}
 	mem.Store(q.plain, l.q.chunks.bytes(c, q.plain.Size), v)
 	l.q.setMeta(c, metaOf(q.plain.Size, 0, 0))
-	st := l.publish(c, l.expected())
+	st := l.publish(c)
 	if st == done {
 		if l.q.ctl.items.Load()&1 != 0 { //sync:asleep acquire: as in Wake
 			l.q.items.Wake()
@@ -38,11 +38,6 @@ func (q *Queue[T]) quickPut(v *T) bool {
 	l.leave()
 	return st == done
 }
-
-// expected is the ring's word at the lane's tail if there is room and nobody was
-// faster. Swapping without having looked spares a transfer of the word's line: a
-// consumer that waits for the message is reading it all the time.
-func (l *lane) expected() uint64 { return wordOf(l.t.lap, wordEmpty, 0) }
 
 // quickGet gets a message into *v if it says done. full means that nothing has
 // happened.
