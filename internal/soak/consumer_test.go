@@ -56,15 +56,19 @@ func (c *consumer) step() bool {
 		return c.someGet(n)
 	}
 	c.doing.Store(taking)
+	over := c.ledger.end().Load() != 0
 	switch {
 	case n < 90:
-		return c.take(c.q.Take(c.ctx))
+		m, err := c.q.Take(c.ctx)
+		return c.take(m, err, over)
 	case n < 95:
-		return c.take(c.q.TryTake())
+		m, err := c.q.TryTake()
+		return c.take(m, err, over)
 	default:
 		ctx, cancel := context.WithTimeout(c.ctx, time.Duration(c.rnd.IntN(2000))*time.Microsecond)
 		defer cancel()
-		return c.take(c.q.Take(ctx))
+		m, err := c.q.Take(ctx)
+		return c.take(m, err, over)
 	}
 }
 
@@ -74,16 +78,21 @@ func (c *consumer) ended(err error) bool {
 		return true
 	}
 	if err == io.EOF && c.CloseEnd {
+		c.ledger.end().Store(1)
 		return false
 	}
 	fail("get: %v", err)
 	return false
 }
 
-// take holds on to a message.
-func (c *consumer) take(m ring.Message, err error) bool {
+// take holds on to a message. over says that somebody had seen the end before it
+// was asked for.
+func (c *consumer) take(m ring.Message, err error, over bool) bool {
 	if err != nil {
 		return c.ended(err)
+	}
+	if over && m.Deliveries() == 0 {
+		fail("a message came behind the end")
 	}
 	c.doing.Store(reading)
 	id, err := examine(m.Len(), c.Epoch, m.Pieces())
@@ -98,7 +107,7 @@ func (c *consumer) take(m ring.Message, err error) bool {
 func (c *consumer) giveBack(i int) {
 	h := c.held[i]
 	c.held = slices.Delete(c.held, i, i+1)
-	if c.rnd.IntN(200) == 0 && c.ctx.Err() == nil {
+	if c.rnd.IntN(200) == 0 && !c.Keep && c.ctx.Err() == nil {
 		c.doing.Store(requeuing)
 		c.become(h.n, putBack)
 		if err := h.m.Requeue(); err != nil {

@@ -17,6 +17,7 @@
 //     it back, and then it was, with a higher count of deliveries.
 //   - What one producer put, each consumer got in that order, but for what was
 //     delivered again.
+//   - Once a consumer was told of the end, nothing came for the first time.
 //   - The queue is as new: all chunks are free, and nobody is in it. No file and
 //     no descriptor is left.
 //

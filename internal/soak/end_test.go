@@ -104,6 +104,9 @@ func (e *epoch) drain() {
 			e.violation("TryTake at the end: %v", err)
 			return
 		}
+		if e.ledger.end().Load() != 0 && m.Deliveries() == 0 {
+			e.violation("a message came behind the end")
+		}
 		id, err := examine(m.Len(), e.plan.Epoch, m.Pieces())
 		if err != nil {
 			e.violation("what was left, deliveries %d: %v", m.Deliveries(), err)

@@ -66,6 +66,9 @@ type tally struct {
 	hand  atomic.Uint64 // messages that a Get may have let go of
 }
 
+// end is not 0 when a consumer has been told that the queue has ended.
+func (l *ledger) end() *atomic.Uint64 { return &l.inbox(ours).doing }
+
 // What a process is doing.
 const (
 	starting = iota

@@ -30,6 +30,7 @@ type plan struct {
 	Gets     bool // consumers Get, too
 	Stops    bool // processes are stopped for a while
 	CloseEnd bool // epochs end with CloseSend, so that there is one
+	Keep     bool // consumers do not Requeue; deaths alone make orphans
 }
 
 // plans are gone through in turn.

@@ -102,6 +102,7 @@ func live(t *testing.T, sum *summary, p plan, seed uint64, length time.Duration)
 	if p.CloseEnd {
 		epochs = 1
 	}
+	p.Keep = rnd.IntN(2) == 0
 	was := *sum
 	for n := 1; n <= epochs && !t.Failed(); n++ {
 		p.Epoch = n
