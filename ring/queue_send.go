@@ -64,6 +64,10 @@ func (l *lane) wait(ctx context.Context, e *wait.Event, nd *need, n int) (*lane,
 	q := l.q
 	if l.spin.Rest(nd, n) {
 		nd.free()
+		if q.closed.Load() { // that was it, and no other try would tell
+			l.leave()
+			return nil, ErrClosed
+		}
 		return l, nil
 	}
 	l.leave()
