@@ -162,7 +162,7 @@ func (e *epoch) havoc(length time.Duration) {
 	var moved uint64
 	e.until(func() bool {
 		switch {
-		case time.Now().Before(end):
+		case time.Now().Before(end), e.deaths == 0:
 			return false
 		case moved == 0:
 			moved = e.moved()
