@@ -110,6 +110,14 @@ func HalfTake[T any](q *Queue[T]) {
 	}
 }
 
+// HalfLook leaves the next message announced, and in the ring.
+func HalfLook[T any](q *Queue[T]) {
+	l := &q.q.lanes[0]
+	l.h = q.q.findHead()
+	w := q.q.word(l.h.idx).Load()
+	l.pub.taking.Store(announce(q.q.size.pos(l.h), chunkOfWord(w)))
+}
+
 // HalfFree leaves a chain of n bytes of which a part has been freed.
 func HalfFree[T any](q *Queue[T], n int) {
 	l := &q.q.lanes[0]

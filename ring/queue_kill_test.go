@@ -38,6 +38,7 @@ var told = func() any { return "done" }
 var acts = map[string]func(name string) func(){
 	"put":         actPut[small],
 	"put chain":   actPut[big],
+	"put again":   actPutAgain,
 	"loan":        actLoan,
 	"drop oldest": actDropOldest,
 	"get":         actGet[small],
@@ -58,6 +59,19 @@ func actPut[T letter](name string) func() {
 	q := openMail[T](name)
 	check(q.Put(bg, write[T](0)))
 	v := write[T](1)
+	return func() { check(q.Put(bg, v)) }
+}
+
+// actPutAgain puts a letter, with a cursor that points to where letter 0 was, into
+// the chunk that letter 0 was in; and somebody died who was about to take that.
+func actPutAgain(name string) func() {
+	q := openMail[small](name)
+	other := openMail[small](name)
+	check(other.Put(bg, write[small](0)))
+	check(other.Close())
+	lose(func() { ring.HalfLook(openMail[small](name)) })
+	must(q.Get(bg))
+	v := write[small](1)
 	return func() { check(q.Put(bg, v)) }
 }
 
@@ -151,6 +165,7 @@ type killing struct {
 var killings = []killing{
 	{"put", 60, killedPut[small]("put", 0, []int{0}, []int{0, 1}), 1},
 	{"put chain", 150, killedPut[big]("put chain", nearWrap-1, []int{0}, []int{0, 1}), 1},
+	{"put again", 60, killedPutAgain, 1},
 	{"loan", 60, killedPut[small]("loan", nearWrap, []int{0}, []int{0, 1}), 1},
 	{"drop oldest", 100, killedPut[small]("drop oldest", nearWrap-1, []int{0, 1}, []int{1}, []int{1, 2}), 2},
 	{"get", 60, killedGet[small]("get", nearWrap-1, false), 1},
@@ -193,6 +208,20 @@ func killedPut[T letter](act string, start uint64, may ...[]int) func(testing.TB
 		settled(t, q)
 		rounds(t, q)
 	}
+}
+
+// killedPutAgain is for one that dies of putting letter 1, which has come to nobody
+// before.
+func killedPutAgain(t testing.TB, kill func(*shmtest.Child), all bool) {
+	q, name := newMail[small](t, ring.QueueOptions{}, nearWrap)
+	kill(shmtest.Command(t, "mail", "put again", name))
+	q.Segment().CheckPeers()
+	got := collect(t, q)
+	if len(got) > 0 || all {
+		exactly(t, got, delivery{1, 0})
+	}
+	settled(t, q)
+	rounds(t, q)
 }
 
 // killedGet is the body for an act that takes letter 1 of those that are there,
