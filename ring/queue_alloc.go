@@ -65,6 +65,7 @@ func (l *lane) free(c uint32) {
 // setMeta writes the meta word of a chunk that is ours.
 func (q *queue) setMeta(c uint32, m uint64) {
 	if p := q.meta(c); p.Load() != m { // mostly it is what it was
+		hook.At("queue.meta")
 		mem.StoreRelease(p, m)
 	}
 }

@@ -17,6 +17,7 @@ func (l *lane) putChain(b []byte) status {
 	for i, c := range l.chain {
 		at := i * q.chunkSize
 		n := min(q.chunkSize, len(b)-at)
+		hook.At("queue.put.fill")
 		mem.Copy(q.bytesOf(c, n), b[at:])
 	}
 	if st = l.publish(head); st != done {
@@ -73,6 +74,7 @@ func (l *lane) claimChain(n int) bool {
 // freeChain frees a chain that is ours, its head last, so that whoever finds a
 // part finds its head too.
 func (l *lane) freeChain(head uint32) {
+	hook.At("queue.chain.discard")
 	l.q.setState(head, stateOf(kindDiscard, l.q.me, 0))
 	l.freeParts(head)
 	l.free(head)

@@ -138,6 +138,25 @@ func killedBatch(act string, n int, may ...[]int) func(testing.TB, func(*shmtest
 	}
 }
 
+// killAt kills a child at a step, or at its end when it does not come by it.
+func killAt(step string) func(*shmtest.Child) {
+	return func(c *shmtest.Child) {
+		c.Cmd.Env = append(c.Cmd.Env, "SLUICE_HOOK="+step+":kill")
+		c.Start()
+		c.Hang()
+		c.Wait()
+	}
+}
+
+// stopAt stops a child at a step, by which it comes.
+func stopAt(step string) func(*shmtest.Child) {
+	return func(c *shmtest.Child) {
+		c.Cmd.Env = append(c.Cmd.Env, "SLUICE_HOOK="+step+":stop")
+		c.Start()
+		c.AwaitStop()
+	}
+}
+
 // Whoever uses a queue may be killed at every step.
 func TestQueueKillAtEveryStep(t *testing.T) {
 	for _, k := range slices.Concat(killings, reapers, hooked) {
@@ -148,12 +167,7 @@ func TestQueueKillAtEveryStep(t *testing.T) {
 			atLeast(t, 2, len(steps))
 			for _, step := range steps {
 				t.Run(step, func(t *testing.T) {
-					k.body(t, func(c *shmtest.Child) {
-						c.Cmd.Env = append(c.Cmd.Env, "SLUICE_HOOK="+step+":kill")
-						c.Start()
-						c.Hang() // it ends also when it does not come by the step this time
-						c.Wait()
-					}, false)
+					k.body(t, killAt(step), false)
 				})
 			}
 		})
@@ -168,14 +182,32 @@ func TestQueueStopAtEveryStep(t *testing.T) {
 			steps := askSteps(shmtest.Command(t, "mail", s.act, name))
 			t.Logf("%d steps: %v", len(steps), steps)
 			atLeast(t, 3, len(steps))
-			for i, step := range steps {
+			for _, step := range steps {
 				t.Run(step, func(t *testing.T) {
-					s.at(t, func(c *shmtest.Child) {
-						c.Cmd.Env = append(c.Cmd.Env, "SLUICE_HOOK="+step+":stop")
-						c.Start()
-						c.AwaitStop()
-					}, i%2 == 1 && s.act != "reap more")
+					s.at(t, stopAt(step), false)
 				})
+			}
+		})
+	}
+}
+
+// Whoever uses a queue may be killed at every step while another one stands at any
+// step of the same.
+func TestQueueKillBesideAStopped(t *testing.T) {
+	for _, k := range couples {
+		t.Run(k.act, func(t *testing.T) {
+			_, name := k.prepare(t)
+			others := askSteps(shmtest.Command(t, "mail", k.other, name))
+			_, name = k.prepare(t)
+			steps := askSteps(shmtest.Command(t, "mail", k.act, name))
+			atLeast(t, 3, min(len(others), len(steps)))
+			t.Logf("%d by %d steps", len(others), len(steps))
+			for _, other := range others {
+				for _, step := range steps {
+					t.Run(other+" and "+step, func(t *testing.T) {
+						k.at(t, stopAt(other), killAt(step), false)
+					})
+				}
 			}
 		})
 	}

@@ -76,17 +76,22 @@ func killPair(t *testing.T, k couple) {
 		p.Kill(shmtest.Command(t, "mail", k.other, name))
 	})
 	shmtest.EveryPoint(t, k.act+" beside "+k.other, func(t testing.TB, p *shmtest.Point) {
-		if thinned(p, k.every) {
-			return
+		if !thinned(p, k.every) {
+			k.at(t, other.Point(max(p.K, 0)*7%other.Len()).Stop, p.Kill, p.K < 0)
 		}
-		q, name := k.prepare(t)
-		stopped := shmtest.Command(t, "mail", k.other, name)
-		other.Point(max(p.K, 0) * 7 % other.Len()).Stop(stopped)
-		p.Kill(shmtest.Command(t, "mail", k.act, name))
-		k.judge(t, q, p.K < 0, stopped)
-		settled(t, q)
-		rounds(t, q)
 	})
+}
+
+// at has one child stopped and then the other one killed; all says whether that
+// one's act was over by then.
+func (k *couple) at(t testing.TB, stop, kill func(*shmtest.Child), all bool) {
+	q, name := k.prepare(t)
+	stopped := shmtest.Command(t, "mail", k.other, name)
+	stop(stopped)
+	kill(shmtest.Command(t, "mail", k.act, name))
+	k.judge(t, q, all, stopped)
+	settled(t, q)
+	rounds(t, q)
 }
 
 // lives checks that the queue, which is not full, works beside whoever stands and

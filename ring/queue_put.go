@@ -35,6 +35,7 @@ func (l *lane) put(b []byte) status {
 	if c == noChunk {
 		return short
 	}
+	hook.At("queue.put.fill")
 	mem.Copy(q.bytesOf(c, len(b)), b)
 	q.setMeta(c, metaOf(len(b), 0, 0))
 	st := l.publish(c)
@@ -62,6 +63,7 @@ func (l *lane) publish(c uint32) status {
 		hook.At("queue.put.look")
 		w, st := l.room()
 		if st != done {
+			hook.At("queue.put.back")
 			q.setState(c, stateOf(kindLoaned, q.me, 0))
 			return st
 		}

@@ -25,6 +25,7 @@ func (q *Queue[T]) quickPut(v *T) bool {
 		l.gate.Leave()
 		return false
 	}
+	hook.At("queue.put.fill")
 	mem.Store(q.plain, l.q.chunks.bytes(c, q.plain.Size), v)
 	l.q.setMeta(c, metaOf(q.plain.Size, 0, 0))
 	st := l.publish(c)
@@ -63,6 +64,7 @@ func (q *Queue[T]) quickGet(v *T) status {
 		l.gate.Leave()
 		return full
 	}
+	hook.At("queue.take.copy")
 	mem.Load(q.plain, l.q.chunks.bytes(m.c, m.n), v)
 	l.free(m.c)
 	l.q.wakeSpace()

@@ -55,7 +55,7 @@ var reapers = []killing{
 
 // reapedPutter is for two who died of putting.
 func reapedPutter(t testing.TB, kill func(*shmtest.Child), _ bool) {
-	q, name := newMail[big](t, ring.QueueOptions{Capacity: 1}, 1<<40-1)
+	q, name := newMail[big](t, ring.QueueOptions{Capacity: 3}, 1<<40-2)
 	kill(shmtest.Command(t, "mail", "reap putter", name))
 	q.Segment().CheckPeers()
 	exactly(t, collect(t, q), delivery{1, 0})

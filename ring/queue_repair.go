@@ -81,6 +81,7 @@ func (q *queue) announcers(a uint64) (live, dead bool) {
 // it could.
 func (q *queue) repairChunk(c uint32, owner uint64) bool {
 	for range repairTries {
+		hook.At("queue.repair.chunk")
 		s := q.state(c).Load()
 		if s&ownerMask != owner {
 			return true

@@ -31,8 +31,8 @@ func (l *lane) take() (taken, status) {
 				return taken{}, corrupt
 			}
 		}
-		p := q.word(l.h.idx)
-		w := p.Load()
+		hook.At("queue.take.look")
+		w := q.word(l.h.idx).Load()
 		if w&^chkMask == wordOf(l.h.lap, wordFull, 0) {
 			if int(chunkOfWord(w)) >= q.geo.chunks {
 				return taken{}, corrupt
@@ -74,6 +74,7 @@ func (l *lane) takeFrom(w uint64) (taken, status) {
 	// The swap is a fence behind the announcement: who finds the word
 	// changed finds the announcement too, until the chunk is HELD.
 	if !q.word(l.h.idx).CompareAndSwap(w, wordOf(q.size.nextLap(l.h.lap), wordEmpty, 0)) { //sync:queue-word acquire: the chunk holds a whole message
+		hook.At("queue.take.undo")
 		mem.StoreRelease(&l.pub.taking, 0)
 		return taken{}, full
 	}
@@ -89,6 +90,7 @@ func (l *lane) takeFrom(w uint64) (taken, status) {
 	hook.At("queue.take.clear")
 	mem.StoreRelease(&l.pub.taking, 0)
 	l.step(l.h, wordFull)
+	hook.At("queue.take.meta")
 	m := q.meta(c).Load()
 	return taken{c, lengthOf(m), triesOf(m), pos, false}, done
 }
@@ -118,6 +120,7 @@ func (l *lane) atEnd(w uint64) (taken, status) {
 		}
 		// A death may leave us an orphan, also one that nobody has noticed
 		// yet. Repair changes the epoch before the slot stops being DEAD.
+		hook.At("queue.end.peers")
 		q.peer.CheckPeers()
 		if q.peer.AnyDead() {
 			return taken{}, empty
@@ -134,6 +137,7 @@ func (l *lane) adopt() (taken, bool) {
 	q := l.q
 	epoch := q.ctl.epoch.Load() //sync:queue-epoch acquire: the orphans it speaks of
 	for range q.geo.chunks {
+		hook.At("queue.adopt.look")
 		c, s := q.oldestOrphan()
 		if c == noChunk {
 			break
@@ -144,6 +148,7 @@ func (l *lane) adopt() (taken, bool) {
 			q.taken()
 			m := q.meta(c).Load()
 			tries := triesOf(m) + 1
+			hook.At("queue.adopt.count")
 			q.setMeta(c, metaOf(lengthOf(m), tries, nextOf(m)))
 			return taken{c, lengthOf(m), tries, pos, s&ownerMask == putBack}, true
 		}
