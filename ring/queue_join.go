@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/wait"
 	"github.com/sluice-ipc/sluice/shm"
 )
@@ -78,11 +79,17 @@ func (q *Queue[T]) getTask(ctx context.Context, block bool) (v T, err error) {
 	if err != nil {
 		return v, err
 	}
-	b, err := q.q.contents(nil, m)
+	var b []byte
+	simple := q.isSimple(m)
+	if simple {
+		mem.Load(q.plain, q.q.bytesOf(m.c, m.n), &v)
+	} else {
+		b, err = q.q.contents(nil, m)
+	}
 	q.q.hold(t, m, heldTask)
 	q.q.wakeSpace()
 	l.leave()
-	if err == nil {
+	if err == nil && !simple {
 		v, err = q.decode(b)
 	}
 	switch {

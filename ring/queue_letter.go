@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"github.com/sluice-ipc/sluice/internal/mem"
 )
 
 // bury gives a message that we hold, without a lane, to the dead-letter handler.
@@ -60,10 +62,11 @@ func (q *Queue[T]) Bury(ctx context.Context, b []byte, deliveries int) error {
 // a dead letter for example. b may be memory of the queue's; it is copied. The
 // error is *DecodeError.
 func (q *Queue[T]) Decode(b []byte) (v T, err error) {
-	if q.form != formPlain {
-		b = slices.Clone(b)
+	if q.form == formPlain && len(b) == q.plain.Size {
+		mem.Load(q.plain, b, &v)
+		return v, nil
 	}
-	return q.decode(b)
+	return q.decode(slices.Clone(b))
 }
 
 // Value returns what a message says that was taken from this queue. The error is
@@ -72,8 +75,9 @@ func (q *Queue[T]) Value(m Message) (v T, err error) {
 	if m.q == nil {
 		return v, ErrNotHeld
 	}
-	if b := m.Bytes(); b != nil && q.form == formPlain {
-		return q.decode(b)
+	if b := m.Bytes(); q.form == formPlain && b != nil && len(b) == q.plain.Size {
+		mem.Load(q.plain, b, &v)
+		return v, nil
 	}
 	b, err := m.Append(nil)
 	if err != nil {
