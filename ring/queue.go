@@ -249,11 +249,8 @@ func (q *Queue[T]) TryGet() (v T, err error) {
 }
 
 func (q *Queue[T]) get(ctx context.Context, block bool) (v T, err error) {
-	switch q.quickGet(&v) {
-	case done:
-		return v, nil
-	case corrupt:
-		return v, q.q.lanes[0].takeError(corrupt)
+	if ok, err := q.quickGet(&v); ok || err != nil {
+		return v, err
 	}
 	if q.q.joinable() {
 		return q.getTask(ctx, block)

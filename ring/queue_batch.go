@@ -46,7 +46,7 @@ func (q *Queue[T]) putSome(ctx context.Context, vs []T) (n int) {
 	if !q.batches() {
 		return 0
 	}
-	l, err := q.q.borrow(ctx)
+	l, err := q.q.borrow()
 	if err != nil {
 		return 0
 	}
@@ -105,7 +105,7 @@ func (q *Queue[T]) getSome(ctx context.Context, vs []T) (n int) {
 	if !q.batches() || q.q.joinable() || len(vs) == 0 {
 		return 0
 	}
-	l, err := q.q.borrow(ctx)
+	l, err := q.q.borrow()
 	if err != nil {
 		return 0
 	}

@@ -61,6 +61,7 @@ func (l *lane) publishBatch(b []uint32) (n int) {
 		}
 		n++
 		q.items.Wake()
+		l.step(l.t, wordEmpty)
 	}
 	for _, c := range b[n:] {
 		l.unused(c)

@@ -108,7 +108,7 @@ func (q *queue) isPart(c, head uint32) bool {
 // pieces calls f with the memory of a message that we hold, chunk by chunk, and
 // reports whether all of it was there.
 func (q *queue) pieces(head uint32, n int, f func(b []byte)) bool {
-	if n > q.maxMessage {
+	if n < 0 || n > q.maxMessage {
 		return false
 	}
 	c := head

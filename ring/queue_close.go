@@ -94,7 +94,7 @@ func (q *queue) untaken(l *lane) (*need, error) {
 	defer l.gate.Leave()
 	at := l.last
 	w := q.word(at.idx).Load()
-	if !l.sent || q.size.lapDiff(lapOfWord(w), at.lap) > 0 {
+	if !l.sent || w&^chkMask != wordOf(at.lap, wordFull, 0) {
 		return nil, nil
 	}
 	n := needs.Get().(*need)

@@ -176,7 +176,9 @@ type allDone struct {
 	zero uint64 // what the queue's word zero said then
 }
 
-func (d *allDone) Ready() bool { return d.q.closed.Load() || d.was() }
+func (d *allDone) Ready() bool {
+	return d.q.closed.Load() || d.q.poisoned() != nil || d.was()
+}
 
 // was reports whether there was an instant without unfinished tasks: there is
 // now, or who finished the last one of them says so. All that was put before Join

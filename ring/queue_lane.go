@@ -42,6 +42,7 @@ type lane struct {
 	saw        uint64
 	sawAt      uint32 // index of the word
 	sawClosing uint32
+	bad        cursor // where something is corrupt
 
 	// The depth is watched with a cursor of its own, which lags. As long as
 	// slack is not negative it cannot be higher than ever before.
@@ -90,7 +91,10 @@ func (l *lane) init(q *queue, slot, no int) {
 
 // borrow returns a lane that nobody uses. It may wait for another goroutine, but
 // not for long: nobody has a lane while it waits for a peer.
-func (q *queue) borrow(context.Context) (*lane, error) {
+func (q *queue) borrow() (*lane, error) {
+	if err := q.poisoned(); err != nil {
+		return nil, err
+	}
 	for i := range q.lanes {
 		if q.lanes[i].gate.TryEnter() == nil {
 			return &q.lanes[i], nil

@@ -25,7 +25,7 @@ func (q *queue) lend(ctx context.Context, n int, block bool) (Loan, error) {
 	if n > q.maxMessage {
 		return Loan{}, q.tooLarge(n, q.maxMessage)
 	}
-	l, err := q.borrow(ctx)
+	l, err := q.borrow()
 	for err == nil {
 		if l.sawClosing = q.ctl.closing.Load(); l.sawClosing != 0 {
 			err := l.putError(ended)
@@ -129,7 +129,7 @@ func (q *queue) commit(ctx context.Context, t ticket, block bool) error {
 
 // commitLoan sends the message of a loan that has been surrendered.
 func (q *queue) commitLoan(ctx context.Context, m taken, block bool) error {
-	l, err := q.borrow(ctx)
+	l, err := q.borrow()
 	for err == nil {
 		st := l.commit(m)
 		if st == full && (!block || q.opts.WhenFull != Block) {
@@ -144,6 +144,10 @@ func (q *queue) commitLoan(ctx context.Context, m taken, block bool) error {
 			err := l.putError(st)
 			l.leave()
 			return err
+		}
+		if err = q.given(ctx); err != nil {
+			l.leave()
+			break
 		}
 		l, err = l.wait(ctx, q.space, l.need(q.ctl.epoch.Load(), 0), l.spin.First())
 	}

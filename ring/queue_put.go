@@ -78,7 +78,6 @@ func (l *lane) publish(c uint32) status {
 	}
 	l.last, l.sent = l.t, true
 	l.t = q.size.next(l.t)
-	l.step(l.t, wordEmpty)
 	if l.slack--; l.slack < 0 {
 		l.watchDepth()
 	}
@@ -96,6 +95,7 @@ const patience = 1 << 20
 // returns its word, which is empty, or says why nothing can be put there.
 func (l *lane) room() (uint64, status) {
 	q := l.q
+	lost := false // the cursor made no sense and was set anew
 	for step := 1; ; step++ {
 		w := q.word(l.t.idx).Load()
 		if w == wordOf(l.t.lap, wordEmpty, 0) {
@@ -114,8 +114,13 @@ func (l *lane) room() (uint64, status) {
 		case d > 0 && state <= wordSealed:
 			l.t = q.size.provenBy(w, l.t.idx)
 			l.slack = -1
-		default:
+		case lost:
+			l.bad = l.t
 			return w, corrupt
+		default:
+			// Nobody has used this lane for so long that the positions are
+			// halfway round, and what is later looks earlier.
+			lost, l.t, l.slack = true, q.findTail(), -1
 		}
 		if step%farBehind == 0 {
 			if c := q.findTail(); q.size.distance(c, l.t) > 0 {
@@ -123,6 +128,7 @@ func (l *lane) room() (uint64, status) {
 				l.slack = -1
 			}
 			if step > patience {
+				l.bad = l.t
 				return w, corrupt
 			}
 		}

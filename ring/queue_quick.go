@@ -13,7 +13,7 @@ import (
 // quickPut reports whether it has put *v.
 func (q *Queue[T]) quickPut(v *T) bool {
 	l := &q.q.lanes[0]
-	if !q.quick || !l.gate.Quick() {
+	if !q.quick || q.q.seg.Err() != nil || !l.gate.Quick() {
 		return false
 	}
 	if l.q.ctl.closing.Load() != 0 { //sync:queue-closing acquire: nobody may put any more
@@ -33,6 +33,7 @@ func (q *Queue[T]) quickPut(v *T) bool {
 		if l.q.ctl.items.Load()&1 != 0 { //sync:asleep acquire: as in Wake
 			l.q.items.Wake()
 		}
+		l.step(l.t, wordEmpty)
 	} else {
 		l.unused(c)
 	}
@@ -40,34 +41,38 @@ func (q *Queue[T]) quickPut(v *T) bool {
 	return st == done
 }
 
-// quickGet gets a message into *v if it says done. full means that nothing has
-// happened.
-func (q *Queue[T]) quickGet(v *T) status {
+// quickGet reports whether it has got a message into *v. When the error is not nil
+// one was lost, because a peer has written nonsense.
+func (q *Queue[T]) quickGet(v *T) (bool, error) {
 	l := &q.q.lanes[0]
-	if !q.quick || !l.gate.Quick() {
-		return full
+	if !q.quick || q.q.seg.Err() != nil || !l.gate.Quick() {
+		return false, nil
 	}
 	w := l.q.words[l.h.idx].Load()
 	if w&^chkMask != wordOf(l.h.lap, wordFull, 0) || l.q.ctl.epoch.Load() != l.seen ||
 		int(chunkOfWord(w)) >= l.q.geo.chunks {
 		l.gate.Leave()
-		return full
+		return false, nil
 	}
 	m, st := l.takeFrom(w)
-	if st != done {
+	switch {
+	case st == corrupt:
+		err := l.corrupt()
+		l.leave()
+		return false, err
+	case st != done:
 		l.gate.Leave()
-		return st
-	}
-	if m.n != q.plain.Size || m.tries != 0 {
+		return false, nil
+	case m.n != q.plain.Size || m.tries != 0:
 		hook.At("queue.take.strange")
 		l.q.requeue(m)
 		l.gate.Leave()
-		return full
+		return false, nil
 	}
 	hook.At("queue.take.copy")
 	mem.Load(q.plain, l.q.chunks.bytes(m.c, m.n), v)
 	l.free(m.c)
 	l.q.wakeSpace()
 	l.leave()
-	return done
+	return true, nil
 }

@@ -12,7 +12,7 @@ func (q *queue) send(ctx context.Context, b []byte, block bool) error {
 	if len(b) > q.maxMessage {
 		return q.tooLarge(len(b), q.maxMessage)
 	}
-	l, err := q.borrow(ctx)
+	l, err := q.borrow()
 	if err != nil {
 		return q.wrap("put into", err)
 	}
@@ -20,12 +20,14 @@ func (q *queue) send(ctx context.Context, b []byte, block bool) error {
 		return q.sendSlow(ctx, l, b, st, block)
 	}
 	q.items.Wake()
+	l.step(l.t, wordEmpty)
 	l.leave()
 	return nil
 }
 
 // sendSlow goes on with send when the first try, in lane l, ended with st.
 func (q *queue) sendSlow(ctx context.Context, l *lane, b []byte, st status, block bool) error {
+	var slept *wait.Event
 	for {
 		if st != done && (st == ended || st == corrupt || !block || q.opts.WhenFull != Block) {
 			st = l.overflow(b, st)
@@ -40,6 +42,10 @@ func (q *queue) sendSlow(ctx context.Context, l *lane, b []byte, st status, bloc
 			l.leave()
 			return err
 		}
+		if err := q.given(ctx); err != nil {
+			l.leave()
+			return q.waited("put into", ErrFull, err)
+		}
 		n := l.spin.First()
 		if st == full && l.glance(n) {
 			st = l.put(b)
@@ -47,14 +53,28 @@ func (q *queue) sendSlow(ctx context.Context, l *lane, b []byte, st status, bloc
 		}
 		e := q.space
 		if st == short {
+			if slept == e { // we were woken for a place that we cannot use
+				e.Wake()
+			}
 			e = q.pool
 		}
+		slept = e
 		var err error
 		if l, err = l.wait(ctx, e, l.need(q.ctl.epoch.Load(), q.chunksFor(len(b), st)), n); err != nil {
 			return q.waited("put into", ErrFull, err)
 		}
 		st = l.put(b)
 	}
+}
+
+// given returns why a call that has tried once must not go on: its context is done
+// or the handle closed. Peers can keep a call from ever coming to sleep, where
+// that would be noticed.
+func (q *queue) given(ctx context.Context) error {
+	if q.closed.Load() {
+		return ErrClosed
+	}
+	return ctx.Err()
 }
 
 // wait waits on e until nd is met, first spinning and then asleep, and returns
@@ -74,7 +94,7 @@ func (l *lane) wait(ctx context.Context, e *wait.Event, nd *need, n int) (*lane,
 	if err := q.sleep(ctx, e, nd); err != nil {
 		return nil, err
 	}
-	next, err := q.borrow(ctx)
+	next, err := q.borrow()
 	if err != nil && q.retain() == nil {
 		e.Wake() // we were woken for something that we shall not take
 		q.release()
@@ -135,20 +155,20 @@ func (l *lane) putError(st status) error {
 	case ended:
 		return q.wrap("put into", ErrClosed)
 	}
-	return l.corrupt(l.t)
+	return l.corrupt()
 }
 
-// corrupt describes the word of the ring at c.
-func (l *lane) corrupt(c cursor) error {
+// corrupt describes the word of the ring that made no sense.
+func (l *lane) corrupt() error {
 	q := l.q
-	return &CorruptError{q.name, "word of the queue", q.size.pos(c), q.word(c.idx).Load()}
+	return &CorruptError{q.name, "word of the queue", q.size.pos(l.bad), q.word(l.bad.idx).Load()}
 }
 
 // recv takes a message, and returns it with the lane it was taken in, which the
 // caller must leave. Without block it tries once. If t is not nil the message is
 // to be held: a place for it is claimed, which the caller gets there.
 func (q *queue) recv(ctx context.Context, block bool, t *ticket) (*lane, taken, error) {
-	l, err := q.borrow(ctx)
+	l, err := q.borrow()
 	if err != nil {
 		return nil, taken{}, q.wrap("get from", err)
 	}
@@ -187,6 +207,10 @@ func (q *queue) recvSlow(ctx context.Context, l *lane, m taken, st status, block
 			err := l.takeError(st)
 			l.leave()
 			return nil, taken{}, err
+		}
+		if err := q.given(ctx); err != nil {
+			l.leave()
+			return nil, taken{}, q.waited("get from", ErrEmpty, err)
 		}
 		n := l.spin.First()
 		if l.glance(n) {
@@ -228,7 +252,7 @@ func (l *lane) takeError(st status) error {
 		l.q.items.Wake() // we may have been woken in place of another
 		return l.q.tooManyHeld()
 	}
-	return l.corrupt(l.h)
+	return l.corrupt()
 }
 
 // A fate is what is to become of a message that has been delivered before.
@@ -278,7 +302,7 @@ func (q *queue) screen(ctx context.Context, l *lane, m taken, block bool, t *tic
 	err := q.bury(ctx, m, block, t)
 	q.unref()
 	if err == nil {
-		l, err = q.borrow(ctx)
+		l, err = q.borrow()
 	}
 	if err != nil {
 		return nil, false, q.wrap("get from", err)

@@ -22,12 +22,14 @@ func (l *lane) take() (taken, status) {
 			return m, done
 		}
 	}
+	lost := false // the cursor made no sense and was set anew: see room
 	for step := 1; ; step++ {
 		if step%farBehind == 0 {
 			if c := q.findHead(); q.size.distance(c, l.h) > 0 {
 				l.h = c
 			}
 			if step > patience {
+				l.bad = l.h
 				return taken{}, corrupt
 			}
 		}
@@ -35,6 +37,7 @@ func (l *lane) take() (taken, status) {
 		w := q.word(l.h.idx).Load()
 		if w&^chkMask == wordOf(l.h.lap, wordFull, 0) {
 			if int(chunkOfWord(w)) >= q.geo.chunks {
+				l.bad = l.h
 				return taken{}, corrupt
 			}
 			if m, st := l.takeFrom(w); st != full {
@@ -48,6 +51,7 @@ func (l *lane) take() (taken, status) {
 			l.saw, l.sawAt = w, l.h.idx
 			l.sawClosing = q.ctl.closing.Load()
 			if q.ctl.epoch.Load() == l.seen && l.sawClosing == 0 && state == wordEmpty {
+				l.stream.got = 0
 				return taken{}, empty
 			}
 			if m, st := l.atEnd(w); st != full {
@@ -56,8 +60,11 @@ func (l *lane) take() (taken, status) {
 		case d > 0 && state <= wordSealed:
 			// Position (lap-1)N+i was taken.
 			l.h = q.size.next(cursor{(lapOfWord(w) + q.size.laps - 1) % q.size.laps, l.h.idx})
-		default:
+		case lost:
+			l.bad = l.h
 			return taken{}, corrupt
+		default:
+			lost, l.h = true, q.findHead()
 		}
 	}
 }
@@ -79,7 +86,7 @@ func (l *lane) takeFrom(w uint64) (taken, status) {
 		return taken{}, full
 	}
 	q.taken()
-	l.h = q.size.next(l.h)
+	l.bad, l.h = l.h, q.size.next(l.h)
 	s := q.state(c).Load()
 	if s&^ownerMask != stateOf(kindQueued, 0, pos) {
 		mem.StoreRelease(&l.pub.taking, 0)

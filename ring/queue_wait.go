@@ -26,7 +26,7 @@ var needs = sync.Pool{New: func() any { return new(need) }}
 func (n *need) Ready() bool {
 	ctl := n.q.ctl
 	switch {
-	case n.q.closed.Load() || ctl.closing.Load() != n.closing || ctl.epoch.Load() != n.epoch:
+	case n.q.closed.Load() || n.q.poisoned() != nil || ctl.closing.Load() != n.closing || ctl.epoch.Load() != n.epoch:
 		return true
 	case n.chunks > 0:
 		return n.q.freeChunks(n.chunks) >= n.chunks
