@@ -285,21 +285,24 @@ func bereft(name string, use func(r *ring.Ring)) {
 // lose makes the participant that attach has made lose its lock, as the kernel
 // drops it with a process. It takes the place of a process that dies, of which
 // there would be thousands.
-func lose(attach func()) {
+func lose(attach func()) { loseAll(1, attach) }
+
+// loseAll is lose for n participants.
+func loseAll(n int, attach func()) {
 	before := shmtest.FDs()
 	attach()
 	null := must(syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0))
 	lost := 0
 	for _, fd := range shmtest.FDs() {
-		if n := descriptor(fd); !slices.Contains(before, fd) && n != null {
+		if d := descriptor(fd); !slices.Contains(before, fd) && d != null {
 			lost++
-			if err := syscall.Dup3(null, n, syscall.O_CLOEXEC); err != nil {
+			if err := syscall.Dup3(null, d, syscall.O_CLOEXEC); err != nil {
 				panic(err)
 			}
 		}
 	}
-	if lost != 1 {
-		panic(fmt.Sprintf("%d descriptors for one attachment", lost))
+	if lost != n {
+		panic(fmt.Sprintf("%d descriptors for %d attachments", lost, n))
 	}
 }
 

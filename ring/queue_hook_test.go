@@ -24,6 +24,7 @@ func init() {
 	roles["bystander"] = bystander
 	acts["abort chain"] = actAbort
 	acts["adopt"] = actAdopt
+	acts["reap both"] = actReapBoth
 	acts["put batch"] = actPutBatch
 	acts["get batch"] = actGetBatch
 }
@@ -78,6 +79,19 @@ func actAdopt(name string) func() {
 	return func() { must(q.Get(bg)) }
 }
 
+// actReapBoth repairs one that had put letter 0, and one that had nearly taken it.
+func actReapBoth(name string) func() {
+	q := openMail[small](name)
+	open := func() *ring.Queue[small] { return openMail[small](name) }
+	open().Close() // what the runtime opens, it opens now
+	loseAll(2, func() {
+		from, to := open(), open()
+		check(from.Put(bg, write[small](0)))
+		ring.HalfTake(to)
+	})
+	return q.Segment().CheckPeers
+}
+
 func actPutBatch(name string) func() {
 	q := openMail[small](name)
 	vs := []small{write[small](0), write[small](1), write[small](2)}
@@ -96,6 +110,7 @@ var batchOptions = ring.QueueOptions{ChunkSize: 64, Capacity: 4}
 var hooked = []killing{
 	{"abort chain", 3, killedPut[big]("abort chain", 0, []int{0}), 1},
 	{"adopt", 2, killedAdopter, 1},
+	{"reap both", 9, reapedBoth, 1},
 	{"put batch", 9, killedBatch("put batch", 0, []int{}, []int{0}, []int{0, 1}, []int{0, 1, 2}), 1},
 	{"get batch", 12, killedBatch("get batch", 4, []int{0, 1, 2, 3}, []int{1, 2, 3}, []int{2, 3}, []int{3}), 1},
 }
@@ -114,6 +129,21 @@ func killedAdopter(t testing.TB, kill func(*shmtest.Child), all bool) {
 		len(got) == 2 && (got[0].i != 0 || got[0].tries < 1 || got[0].tries > 2) {
 		t.Fatalf("%v came", got)
 	}
+	settled(t, q)
+	rounds(t, q)
+}
+
+// reapedBoth is for a putter that is repaired when the one that took its letter is
+// known to be dead and not repaired.
+func reapedBoth(t testing.TB, kill func(*shmtest.Child), _ bool) {
+	var o ring.QueueOptions
+	o.Segment.MaxParticipants = 4
+	q, name := newMail[small](t, o, nearWrap)
+	kill(shmtest.Command(t, "mail", "reap both", name))
+	for range 2 { // the putter is put off until the other one is known to be dead
+		q.Segment().CheckPeers()
+	}
+	exactly(t, collect(t, q), delivery{0, 1})
 	settled(t, q)
 	rounds(t, q)
 }
@@ -183,9 +213,12 @@ func TestQueueStopAtEveryStep(t *testing.T) {
 			t.Logf("%d steps: %v", len(steps), steps)
 			atLeast(t, 3, len(steps))
 			for _, step := range steps {
-				t.Run(step, func(t *testing.T) {
-					s.at(t, stopAt(step), false)
-				})
+				t.Run(step, func(t *testing.T) { s.at(t, stopAt(step), "") })
+				if s.gets {
+					t.Run(step+" beside a dead one", func(t *testing.T) {
+						s.at(t, stopAt(step), "looking")
+					})
+				}
 			}
 		})
 	}
@@ -235,7 +268,16 @@ func TestEndBehindARepair(t *testing.T) {
 	end := blocked(func() error { _, err := q.Get(bg); return err })
 	shmtest.Eventually(t, func() bool { return q.Stats().ConsumersWaiting > 0 }, "the consumer sleeps")
 	close(free)
-	if err := <-end; err != io.EOF {
+	var err error
+	shmtest.Eventually(t, func() bool {
+		select {
+		case err = <-end:
+			return true
+		default:
+			return false
+		}
+	}, "the consumer comes to the end")
+	if err != io.EOF {
 		t.Fatalf("at the end: %v", err)
 	}
 }

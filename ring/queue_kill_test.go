@@ -19,7 +19,7 @@ func init() { roles["mail"] = actor }
 func actor(args []string) int {
 	act := acts[args[0]](args[1])
 	if len(args) > 2 {
-		lose(func() { dieInPair(openMail[small](args[1])) })
+		lose(func() { deaths[args[2]](openMail[small](args[1])) })
 	}
 	around(act)
 	shmtest.Say("%v", told())
@@ -29,6 +29,12 @@ func actor(args []string) int {
 
 // around does an act. Tests that go by named steps look at what it comes by.
 var around = shmtest.Trace
+
+// deaths are of what somebody has died beside an actor.
+var deaths = map[string]func(q *ring.Queue[small]){
+	"in pair": dieInPair,
+	"looking": ring.HalfLook[small],
+}
 
 // told is what an actor says when its act is over.
 var told = func() any { return "done" }

@@ -82,7 +82,7 @@ func TestStoppedPeer(t *testing.T) {
 		t.Run(s.act, func(t *testing.T) {
 			n := shmtest.EveryPoint(t, s.act, func(t testing.TB, p *shmtest.Point) {
 				if !thinned(p, s.every) {
-					s.at(t, p.Stop, p.K/s.every%4 == 1)
+					s.at(t, p.Stop, s.death(p.K/s.every))
 				}
 			})
 			atLeast(t, 60, n)
@@ -117,18 +117,29 @@ func stoppings() []*stopping {
 // exchanged is how many messages go past a stopped one.
 const exchanged = 100
 
-// at has a child stopped in the middle of the act, beside a dead one if that is to
-// be.
-func (s *stopping) at(t testing.TB, stop func(*shmtest.Child), dead bool) {
+// death is of what somebody has died beside the i-th child: of nothing, mostly.
+func (s *stopping) death(i int) string {
+	switch {
+	case i%4 == 1:
+		return "in pair"
+	case i%4 == 3 && s.gets:
+		return "looking"
+	}
+	return ""
+}
+
+// at has a child stopped in the middle of the act, beside one that has died of
+// something, if that is not empty.
+func (s *stopping) at(t testing.TB, stop func(*shmtest.Child), dead string) {
 	q, name := s.mail(t)
 	want := []int{0, 1, 2, 3}
 	args := []string{s.act, name}
-	if dead {
-		args = append(args, "beside a dead one")
+	if dead != "" {
+		args = append(args, dead)
 	}
 	c := shmtest.Command(t, "mail", args...)
 	stop(c)
-	if !dead && ring.Announced(q) {
+	if dead == "" && ring.Announced(q) {
 		s.rob(t, name)
 	}
 	late := openMail[small](name) // joins late, and puts at once
