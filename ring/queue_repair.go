@@ -23,9 +23,16 @@ func (q *queue) Repair(dead shm.ID) (clean bool) {
 		clean = q.repairTaking(a) && clean
 	}
 	owner := ownerOf(dead)
+	var few [32]uint32 // mostly enough
+	doomed := few[:0]
 	for c := range q.geo.chunks {
-		clean = q.repairChunk(uint32(c), owner) && clean
+		c := uint32(c)
+		clean = q.repairChunk(c, owner) && clean
+		if q.state(c).Load() == stateOf(kindDiscard, owner, 0) {
+			doomed = append(doomed, c)
+		}
 	}
+	q.discard(doomed, owner)
 	// Also when nothing was made an orphan: who made one may have died
 	// before it said so.
 	q.bump()
@@ -87,11 +94,13 @@ func (q *queue) repairChunk(c uint32, owner uint64) bool {
 			return true
 		}
 		switch kindOf(s) {
-		case kindLoaned, kindDiscard:
-			q.discard(c, s, owner)
+		case kindDiscard:
+			return true // see discard
+		case kindLoaned:
+			q.doom(c, s, owner)
 		case kindDone:
 			q.recount(s)
-			q.discard(c, s, owner)
+			q.doom(c, s, owner)
 		case kindHeld:
 			q.orphan(c, s, s&posMask)
 		case kindQueued:
@@ -105,7 +114,7 @@ func (q *queue) repairChunk(c uint32, owner uint64) bool {
 			case dead:
 				q.orphan(c, s, pos) // sent, and taken
 			default:
-				q.discard(c, s, owner)
+				q.doom(c, s, owner)
 			}
 		default:
 			return true // free, an orphan, or a part, whose head decides
@@ -122,31 +131,39 @@ func (q *queue) orphan(c uint32, s, pos uint64) {
 	}
 }
 
-// discard frees chunk c, whose state was s, and the parts that continue it. It
-// finds them by looking at all chunks: links may be half written.
-func (q *queue) discard(c uint32, s, owner uint64) {
-	doomed := stateOf(kindDiscard, owner, 0)
-	if s != doomed {
-		hook.At("queue.repair.doom")
-		if !q.state(c).CompareAndSwap(s, doomed) {
-			return
-		}
+// doom says of chunk c, whose state was s, that it and what continues it are to be
+// freed.
+func (q *queue) doom(c uint32, s, owner uint64) {
+	hook.At("queue.repair.doom")
+	if q.state(c).CompareAndSwap(s, stateOf(kindDiscard, owner, 0)) {
 		q.ctl.count.recovered.Add(1)
 	}
+}
+
+// discard frees chunks that were doomed, and before them the parts that continue
+// them. It finds those by looking at all chunks, once: links may be half written.
+// A head that somebody else dooms meanwhile is not among ours; its parts may lie
+// behind us.
+func (q *queue) discard(heads []uint32, owner uint64) {
+	if len(heads) == 0 {
+		return
+	}
+	doomed := stateOf(kindDiscard, owner, 0)
 	for p := range q.geo.chunks {
 		part := q.state(uint32(p)).Load()
-		if kindOf(part) != kindPart || headOf(part) != c {
+		if kindOf(part) != kindPart || int(headOf(part)) >= q.geo.chunks {
 			continue
 		}
 		// As long as the head is doomed, what names it is a part of it.
-		if q.state(c).Load() != doomed {
-			return
+		if q.state(headOf(part)).Load() == doomed {
+			hook.At("queue.repair.part")
+			q.state(uint32(p)).CompareAndSwap(part, 0)
 		}
-		hook.At("queue.repair.part")
-		q.state(uint32(p)).CompareAndSwap(part, 0)
 	}
-	hook.At("queue.repair.free")
-	q.state(c).CompareAndSwap(doomed, 0) //sync:queue-free release: nothing of its message is left
+	for _, c := range heads {
+		hook.At("queue.repair.free")
+		q.state(c).CompareAndSwap(doomed, 0) //sync:queue-free release: nothing of its message is left
+	}
 }
 
 // recount finishes counting the task whose chunk says s.
