@@ -30,7 +30,7 @@ const (
 	linearChildren = 3
 	linearThreads  = 2 // goroutines of each
 	linearOps      = 60
-	linearMost     = 3000 // calls of one client in a history; who is to be killed goes on till then
+	linearMost     = 3000                             // calls of one client in a history; who is to be killed goes on till then
 	linearClients  = linearChildren*linearThreads + 1 // and the test itself
 )
 

@@ -89,7 +89,7 @@ const farBehind = 64
 
 // patience is how many steps a call takes before it concludes that somebody
 // makes fun of it.
-const patience = 1 << 20
+const patience = 1 << 14
 
 // room moves the lane to the first position that has not been published and
 // returns its word, which is empty, or says why nothing can be put there.
