@@ -9,29 +9,30 @@ import (
 )
 
 // bury gives a message that we hold, without a lane, to the dead-letter handler.
-// After an error it has been put back.
-func (q *queue) bury(ctx context.Context, m taken, block bool, t *ticket) error {
-	if t != nil {
-		q.held.detain(*t) // the handler may take its time, and take messages
-		defer q.held.vacate(*t)
-	}
+// t is a place that was claimed for it, which is free afterwards. After an error the
+// message has been put back.
+func (q *queue) bury(ctx context.Context, m taken, block bool, t ticket) error {
+	q.held.detain(t) // the handler may take its time, and take messages
+	defer q.held.vacate(t)
 	back := true
 	defer func() { // also when the handler panics
 		if back {
 			q.requeue(m)
 		}
 	}()
-	b, err := q.contents(nil, m)
-	if err == nil {
+	count := &q.ctl.count.deadLetters
+	if b, err := q.contents(nil, m); err != nil {
+		count = &q.ctl.count.discarded // nobody can read it
+	} else {
 		if !block {
 			ctx = gone
 		}
-		if err = q.opts.DeadLetter(ctx, b, m.tries); err != nil {
+		if err := q.opts.DeadLetter(ctx, b, m.tries); err != nil {
 			return fmt.Errorf("dead letter: %w", err)
 		}
 	}
 	back = false
-	q.ctl.count.deadLetters.Add(1)
+	count.Add(1)
 	q.releaseHeld(m)
 	return nil
 }
@@ -55,7 +56,7 @@ func (q *Queue[T]) Bury(ctx context.Context, b []byte, deliveries int) error {
 	if q.form == formPlain && len(b) != q.plain.Size {
 		return q.q.wrap("put into", fmt.Errorf("%d bytes are not a %s", len(b), q.plain.Name))
 	}
-	return q.q.send(ctx, b, true)
+	return q.transmit(ctx, b, true)
 }
 
 // Decode returns what b says, which is a message of a queue of T as it travels:

@@ -96,7 +96,9 @@ type QueueOptions struct {
 	// message that has been delivered MaxDeliveries times. b is a copy of
 	// the message, and the handler's to keep; ctx is that of the Get, and
 	// done if that was a TryGet. An error puts the message back, and Get
-	// returns it. When the process dies in the middle of the call, the
+	// returns it: as the oldest it comes first again, so a handler that can
+	// never succeed keeps its consumers from all other messages. It counts as
+	// held while the handler runs. When the process dies in the middle of the call, the
 	// message is another's dead letter. The method Bury of another queue is
 	// such a handler.
 	DeadLetter func(ctx context.Context, b []byte, deliveries int) error

@@ -297,10 +297,7 @@ func (q *queue) screen(ctx context.Context, l *lane, m taken, block bool, t *tic
 		}
 		return l, false, nil
 	}
-	q.refs.Add(1) // for as long as the handler runs, which must not have a lane
-	l.leave()
-	err := q.bury(ctx, m, block, t)
-	q.unref()
+	err := q.buryFrom(ctx, l, m, block, t)
 	if err == nil {
 		l, err = q.borrow()
 	}
@@ -308,6 +305,23 @@ func (q *queue) screen(ctx context.Context, l *lane, m taken, block bool, t *tic
 		return nil, false, q.wrap("get from", err)
 	}
 	return l, false, nil
+}
+
+// buryFrom leaves lane l, in which m was taken, and buries m.
+func (q *queue) buryFrom(ctx context.Context, l *lane, m taken, block bool, t *ticket) error {
+	if t == nil {
+		own, ok := q.held.claim()
+		if !ok {
+			q.requeue(m)
+			l.leave()
+			return q.tooManyHeld()
+		}
+		t = &own
+	}
+	q.refs.Add(1) // for as long as the handler runs, which must not have a lane
+	defer q.unref()
+	l.leave()
+	return q.bury(ctx, m, block, *t)
 }
 
 // finish frees a message and gives the lane back.
