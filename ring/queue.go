@@ -344,8 +344,8 @@ func (q *Queue[T]) TryTake() (Message, error) {
 // error.
 func (q *Queue[T]) Loan(ctx context.Context, n int) (Loan, error) { return q.lend(ctx, n, true) }
 
-// TryLoan is Loan without waiting: it returns ErrFull when others hold all
-// chunks.
+// TryLoan is Loan without waiting: it returns ErrFull when there are not enough
+// chunks, because of what is in the queue and what is held.
 func (q *Queue[T]) TryLoan(n int) (Loan, error) { return q.lend(context.Background(), n, false) }
 
 func (q *Queue[T]) lend(ctx context.Context, n int, block bool) (Loan, error) {

@@ -24,13 +24,18 @@ func (q *queue) guard(f func() error) error {
 	}
 	defer q.unref()
 	err := shm.Guard(f)
-	if fault := q.poisoned(); fault != nil {
-		for i := range q.lanes { // others may be waiting for one
-			q.lanes[i].gate.Close(func() {}, func() {})
-		}
-		return fault
+	fault := q.poisoned()
+	if fault == nil {
+		return err
 	}
-	return err
+	q.held.abandon()
+	for i := range q.lanes { // others may be waiting for one
+		q.lanes[i].gate.Close(func() {}, func() {})
+	}
+	if err == nil {
+		return nil // it was done before: what it has got is the caller's
+	}
+	return fault
 }
 
 // guardAway runs f, which gives something back, if need be so that a fault is an

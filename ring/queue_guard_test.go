@@ -5,6 +5,7 @@ package ring_test
 import (
 	"errors"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/sluice-ipc/sluice/internal/shmtest"
@@ -91,4 +92,69 @@ func TestGuardedQueueWorks(t *testing.T) {
 	if err := <-putting; !errors.Is(err, ring.ErrClosed) {
 		t.Fatal(err)
 	}
+}
+
+// A file truncated under many calls ends all of them, those that wait for each
+// other included.
+func TestGuardEndsEveryCall(t *testing.T) {
+	if os.Getenv("SLUICE_EMULATED") == "1" {
+		t.Skip("missing: the address of a fault, under emulation")
+	}
+	shmtest.NoLeaks(t, "sluice-queuetest-")
+	rounds := 30
+	if testing.Short() {
+		rounds = 3
+	}
+	for range rounds {
+		path := queueName(t)
+		q := must(ring.CreateQueue[[]byte](path, &ring.QueueOptions{Guard: true, Hold: 1, Lanes: 2, Capacity: 4}))
+		var ready, ended sync.WaitGroup
+		for i := range 8 {
+			ready.Add(1)
+			ended.Go(func() {
+				for n := 0; ; n++ {
+					err := use(q, i)
+					if n == 10 {
+						ready.Done()
+					}
+					var fault *shm.FaultError
+					if errors.As(err, &fault) {
+						if n < 10 {
+							t.Error(err)
+						}
+						return
+					}
+					if err != nil && err != ring.ErrEmpty && err != ring.ErrFull && !errors.Is(err, ring.ErrTooManyHeld) {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		ready.Wait()
+		must0(os.Truncate(path, q.Segment().DataOffset()))
+		ended.Wait()
+		q.Close()
+	}
+}
+
+// use is one call or two of the i-th kind.
+func use(q *ring.Queue[[]byte], i int) error {
+	switch i % 4 {
+	case 0:
+		return q.TryPut([]byte("hello"))
+	case 1:
+		return second(q.TryGet())
+	case 2:
+		m, err := q.TryTake()
+		if err == nil {
+			err = m.Release()
+		}
+		return err
+	}
+	o, err := q.TryLoan(5)
+	if err == nil {
+		err = o.Abort()
+	}
+	return err
 }

@@ -32,6 +32,7 @@ type holdings struct {
 	pending int       // places that are claimed
 	queued  int       // goroutines that wait for one of those
 	settled sync.Cond // one of them has been held or vacated
+	lost    bool      // a call that had claimed one has ended in a fault
 }
 
 type holding struct {
@@ -82,7 +83,7 @@ func (h *holdings) claim() (ticket, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for len(h.free) == 0 {
-		if h.pending == 0 {
+		if h.pending == 0 || h.lost {
 			return ticket{}, false
 		}
 		h.queued++
@@ -96,6 +97,14 @@ func (h *holdings) claim() (ticket, bool) {
 	p.is = placeClaimed
 	h.pending++
 	return ticket{i, p.gen}, true
+}
+
+// abandon ends the waiting for claims that nobody will settle.
+func (h *holdings) abandon() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lost = true
+	h.settled.Broadcast()
 }
 
 // settle ends a claim. It is called with mu held.

@@ -23,8 +23,9 @@ func (q *Queue[T]) Cap() int { return int(q.q.size.n) }
 // Empty reports whether Len is zero.
 func (q *Queue[T]) Empty() bool { return q.Len() == 0 }
 
-// Full reports whether a Put would have to wait. Messages that were put back count
-// in Len, and take no room. After Close it is false.
+// Full reports whether there are Cap messages in the queue, not counting those
+// that were put back, so that a Put has to wait. It may have to wait for memory as
+// well, see QueueOptions.Bytes. After Close it is false.
 func (q *Queue[T]) Full() (full bool) {
 	q.q.look(func() { full = q.q.depth() >= q.Cap() })
 	return full

@@ -86,8 +86,8 @@ func (q *Queue[T]) getTask(ctx context.Context, block bool) (v T, err error) {
 	} else {
 		b, err = q.q.contents(nil, m)
 	}
-	q.q.hold(t, m, heldTask)
 	q.q.wakeSpace()
+	q.q.hold(t, m, heldTask)
 	l.leave()
 	if err == nil && !simple {
 		v, err = q.decode(b)

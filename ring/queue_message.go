@@ -31,8 +31,8 @@ func (q *queue) take(ctx context.Context, block bool) (Message, error) {
 		l.leave()
 		return Message{}, q.corruptMessage(m)
 	}
-	q.hold(t, m, heldMessage)
 	q.wakeSpace()
+	q.hold(t, m, heldMessage) // and touch no memory any more: who would give it back
 	l.leave()
 	return Message{q, t, m}, nil
 }

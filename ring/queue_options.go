@@ -63,8 +63,9 @@ type QueueOptions struct {
 
 	// Hold is how many loans and taken messages a participant may have at a
 	// time, 16 if 0, at most 1024. For each of them the queue has a chunk
-	// more than Bytes says, so that those that others hold, if they are of
-	// one chunk each, never keep anybody from putting another.
+	// more than Bytes says, so that those that others hold never keep
+	// anybody from putting a message of one chunk. Messages that were put
+	// back while the queue was full make use of them too.
 	Hold int
 
 	// Lanes is how many goroutines of a participant can be in the middle of
