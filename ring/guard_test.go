@@ -58,20 +58,7 @@ func TestLostLockEndsWaits(t *testing.T) {
 	before := wait.Sleeps()
 	reading := blocked(func() error { _, err := rd.Peek(bg); return err })
 	shmtest.Eventually(t, func() bool { return wait.Sleeps() > before })
-	null := must(os.Open(os.DevNull))
-	defer null.Close()
-	lost := 0
-	for _, fd := range shmtest.FDs() {
-		if strings.Contains(fd, "lost-lock") {
-			lost++
-			if err := syscall.Dup3(int(null.Fd()), descriptor(fd), syscall.O_CLOEXEC); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if lost != 1 {
-		t.Fatalf("%d descriptors lead to the ring: %v", lost, shmtest.FDs())
-	}
+	loseLock(t, "lost-lock")
 	if err := <-reading; !errors.Is(err, shm.ErrLost) {
 		t.Fatalf("Peek = %v", err)
 	}
@@ -114,5 +101,25 @@ func TestOneParticipantHoldsAnEndOnce(t *testing.T) {
 	}
 	if _, err := other.Writer(); !errors.Is(err, ring.ErrBusy) {
 		t.Fatalf("a second writer of the same participant: %v", err)
+	}
+}
+
+// loseLock takes the descriptor with the lock away from the one attachment of this
+// process to an anonymous segment of that label.
+func loseLock(t *testing.T, label string) {
+	t.Helper()
+	null := must(os.Open(os.DevNull))
+	defer null.Close()
+	lost := 0
+	for _, fd := range shmtest.FDs() {
+		if strings.Contains(fd, label) {
+			lost++
+			if err := syscall.Dup3(int(null.Fd()), descriptor(fd), syscall.O_CLOEXEC); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if lost != 1 {
+		t.Fatalf("%d descriptors lead to %s: %v", lost, label, shmtest.FDs())
 	}
 }

@@ -4,9 +4,6 @@ package ring_test
 
 import (
 	"errors"
-	"os"
-	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/sluice-ipc/sluice/internal/shmtest"
@@ -24,20 +21,7 @@ func TestLostLockEndsUseOfQueue(t *testing.T) {
 	before := wait.Sleeps()
 	getting := blocked(func() error { _, err := q.Get(bg); return err })
 	shmtest.Eventually(t, func() bool { return wait.Sleeps() > before })
-	null := must(os.Open(os.DevNull))
-	defer null.Close()
-	lost := 0
-	for _, fd := range shmtest.FDs() {
-		if strings.Contains(fd, "lost-queue") {
-			lost++
-			if err := syscall.Dup3(int(null.Fd()), descriptor(fd), syscall.O_CLOEXEC); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if lost != 1 {
-		t.Fatalf("%d descriptors lead to the queue: %v", lost, shmtest.FDs())
-	}
+	loseLock(t, "lost-queue")
 	got := <-getting // the segment has noticed
 	for name, err := range map[string]error{
 		"Get":       got,
