@@ -35,7 +35,8 @@ func TestMapTakesNoDescriptor(t *testing.T) {
 	for range 100 {
 		mapped(t, fd)
 	}
-	if now := descriptors(t); now != before {
+	// There may be fewer: the garbage collector closes what earlier tests left.
+	if now := descriptors(t); now > before {
 		t.Fatalf("%d descriptors, %d after mapping", before, now)
 	}
 	// Descriptors that now have the numbers that Map used meanwhile: a
