@@ -310,3 +310,29 @@ func FuzzQueueRegion(f *testing.F) {
 		suffer(t, &victim[[]byte]{q: ring.JoinableQueue[[]byte]{Queue: other}, n: 1, vs: [][]byte{{1}, nil}}, nil, everything)
 	})
 }
+
+// A message that says it is longer than one can be is corrupt, however many parts
+// seem to follow: no memory is given for it.
+func TestMessageLongerThanPossible(t *testing.T) {
+	for name, f := range map[string]func(q *ring.Queue[[]byte]) error{
+		"Get":  func(q *ring.Queue[[]byte]) error { return second(q.TryGet()) },
+		"Take": func(q *ring.Queue[[]byte]) error { return second(q.TryTake()) },
+	} {
+		q := newQueue[[]byte](t, &smallQueue)
+		l, data := ring.LayoutOf(q), q.Segment().Data()
+		for _, w := range [][]byte{
+			write12(l.Ring, ring.QueueWord(0, 1, 0)), write12(l.Entries, ring.QueueState(2, 0)),
+			write12(l.Entries+8, ring.QueueMeta(q.MaxMessage()+1, 0, 1)),
+			write12(l.Entries+16, ring.QueuePart(0)), write12(l.Entries+24, ring.QueueMeta(0, 0, 1)), // follows itself
+		} {
+			at := int(binary.NativeEndian.Uint32(w))
+			copy(data[at:at+8], w[4:])
+		}
+		if err := f(q); !errors.Is(err, ring.ErrCorrupt) {
+			t.Errorf("%s = %v", name, err)
+		}
+		if _, err := q.TryGet(); err != ring.ErrEmpty {
+			t.Errorf("then %v", err)
+		}
+	}
+}
