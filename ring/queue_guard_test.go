@@ -4,6 +4,7 @@ package ring_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"testing"
@@ -19,7 +20,7 @@ func TestGuardQueueAgainstTruncation(t *testing.T) {
 	if os.Getenv("SLUICE_EMULATED") == "1" {
 		t.Skip("missing: the address of a fault, under emulation")
 	}
-	shmtest.NoLeaks(t, "sluice-queuetest-")
+	shmtest.NoLeaks(t, fmt.Sprintf("sluice-queuetest-%d-", os.Getpid()))
 	for name, call := range map[string]func(ring.JoinableQueue[[]byte], ring.Loan, ring.Message) error{
 		"Put":    func(q ring.JoinableQueue[[]byte], _ ring.Loan, _ ring.Message) error { return q.Put(bg, nil) },
 		"TryPut": func(q ring.JoinableQueue[[]byte], _ ring.Loan, _ ring.Message) error { return q.TryPut(nil) },
@@ -100,7 +101,7 @@ func TestGuardEndsEveryCall(t *testing.T) {
 	if os.Getenv("SLUICE_EMULATED") == "1" {
 		t.Skip("missing: the address of a fault, under emulation")
 	}
-	shmtest.NoLeaks(t, "sluice-queuetest-")
+	shmtest.NoLeaks(t, fmt.Sprintf("sluice-queuetest-%d-", os.Getpid()))
 	rounds := 30
 	if testing.Short() {
 		rounds = 3

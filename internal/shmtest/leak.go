@@ -9,7 +9,7 @@ import (
 
 // NoLeaks fails the test if, when it ends, the process has a goroutine, a
 // descriptor or a mapping of shared memory that it does not have now, or if
-// there are files in /dev/shm whose names begin with one of the prefixes. It is
+// there are new files in /dev/shm whose names begin with one of the prefixes. It is
 // the test's first call, so that it looks after all other cleanups. A test that
 // uses it is not parallel to any other, and gives prefixes of its own: tests of
 // other packages run at the same time.
@@ -18,6 +18,10 @@ func NoLeaks(t testing.TB, prefixes ...string) {
 	startPoller()
 	before := goleak.IgnoreCurrent()
 	fds, maps := FDs(), Mappings()
+	var files [][]string // a killed run may have left some
+	for _, p := range prefixes {
+		files = append(files, ShmFiles(p))
+	}
 	t.Cleanup(func() {
 		t.Helper()
 		var err error
@@ -26,8 +30,8 @@ func NoLeaks(t testing.TB, prefixes ...string) {
 		}
 		settles(t, "descriptors", func() []string { return added(fds, FDs()) })
 		settles(t, "mappings", func() []string { return added(maps, Mappings()) })
-		for _, p := range prefixes {
-			settles(t, "files", func() []string { return ShmFiles(p) })
+		for i, p := range prefixes {
+			settles(t, "files", func() []string { return added(files[i], ShmFiles(p)) })
 		}
 	})
 }
