@@ -22,11 +22,13 @@ const (
 	KindPipe  Kind = 3 // the two ends of a connection
 	KindQueue Kind = 4 // MPMC queue
 	KindValue Kind = 5 // values, records and arrays
+	KindLock  Kind = 6 // a lock
 )
 
 var kindNames = [...]string{
 	KindRaw: "raw", KindRing: "ring", KindPipe: "pipe", KindQueue: "queue",
 	KindValue: "value",
+	KindLock:  "lock",
 }
 
 // String returns the kind's name, or its number when it is of another version.

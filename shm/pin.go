@@ -48,3 +48,20 @@ func (s *Segment) unpin() error {
 	}
 	return nil
 }
+
+// Keep keeps the memory mapped until [Segment.Unkeep], Close or not, for what
+// reads and writes it without a call to Retain each time. Unlike Retain it keeps
+// no participant: after Close the memory is that of somebody who has left.
+//
+// Preconditions: the segment is not closed, or is being kept.
+func (s *Segment) Keep() { s.maps.Add(1) }
+
+// Unkeep undoes one [Segment.Keep]. It reports why the memory could not be
+// unmapped.
+func (s *Segment) Unkeep() error {
+	if s.maps.Add(-1) != 0 {
+		return nil
+	}
+	unregister(s)
+	return s.mapping.Unmap()
+}

@@ -24,6 +24,7 @@ type Segment struct {
 	file    sys.FileID // which inode lockFD must lead to
 	lockFD  int        // holds the lock of our slot; opened for nothing else
 	mapping sys.Mapping
+	maps    atomic.Int32 // who needs the mapping: the attachment, and each Keep
 	ctl     *control
 	slots   []slot
 	id      ID
@@ -73,6 +74,7 @@ func newSegment(f *os.File, name string, h *header, o *Options) (*Segment, error
 		sleepers:  make(map[wait.Sleeper]int),
 	}
 	s.pins.Store(onePin)
+	s.maps.Store(1)
 	register(s)
 	return s, nil
 }
@@ -107,19 +109,19 @@ func (s *Segment) attach(o *Options) (err error) {
 // discard gives up a segment that never became, or no longer is, one of its
 // participants.
 func (s *Segment) discard() error {
-	unregister(s)
 	var err error
 	if s.lockFD >= 0 {
 		err = sys.Close(s.lockFD)
 		s.lockFD = -1
 	}
-	return errors.Join(err, s.mapping.Unmap())
+	return errors.Join(err, s.Unkeep())
 }
 
 // Data returns the data area. It is readable and writable, begins at a
 // multiple of 4096, and other processes change it at any time. It may be used
-// until [Segment.Close], or, by who holds a [Segment.Retain], until the
-// Release; afterwards touching it ends the process.
+// until [Segment.Close], or, by who holds a [Segment.Retain] or
+// [Segment.Keep], until the Release or Unkeep; afterwards touching it ends the
+// process.
 func (s *Segment) Data() []byte {
 	off, n := s.head.dataOff, s.head.dataLen
 	return s.mapping.Bytes()[off : off+n : off+n]
@@ -179,13 +181,15 @@ func (s *Segment) reopen() (int, error) {
 // Close gives up this attachment. The slot is free, the memory unmapped and
 // the descriptor closed when Close returns, or, while calls are in progress or
 // memory is on loan ([Segment.Retain]), when the last of those is released.
-// Calling it again does nothing.
+// Calling it again does nothing. It ticks those who are asleep on the segment
+// (see [Segment.Asleep]), who find it no longer [Segment.Usable].
 //
 // It must not be called from [Repairer.Repair] or from a sleeper's Tick.
 func (s *Segment) Close() error {
 	if s.pins.Or(pinClosed)&pinClosed != 0 {
 		return nil
 	}
+	s.guarded(func() error { s.nudge(); return nil })
 	err := s.unpin()
 	// A tick that was looking at us has pinned us: wait for its end, so that
 	// who closed the last attachment finds the segment without a participant.
@@ -215,6 +219,10 @@ func (s *Segment) tearPoisoned() error {
 	}
 	return s.discard()
 }
+
+// Usable reports whether [Segment.Retain] would succeed: the attachment is
+// neither closed nor failed.
+func (s *Segment) Usable() bool { return s.pins.Load()&(pinClosed|pinPoisoned) == 0 }
 
 // Err returns why this attachment must not be used any more: [ErrLost], or a
 // [FaultError]. It is nil for one that is healthy or just closed.

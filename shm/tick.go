@@ -168,6 +168,7 @@ func (s *Segment) lookOnce(self bool) {
 		return
 	}
 	if s.Retain() != nil {
+		s.guarded(func() error { s.nudge(); return nil })
 		return
 	}
 	defer s.Release()
@@ -192,7 +193,7 @@ func (s *Segment) guarded(f func() error) {
 	}
 }
 
-// nudge ticks the sleepers.
+// nudge ticks the sleepers, who hold pins: the memory is there.
 func (s *Segment) nudge() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

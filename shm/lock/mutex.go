@@ -1,0 +1,212 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-ipc/sluice/internal/mem"
+	"github.com/sluice-ipc/sluice/internal/place"
+	"github.com/sluice-ipc/sluice/shm"
+)
+
+// Mutex is a lock that one goroutine of all processes holds at a time.
+//
+// It is held by the participant whose handle took it: any goroutine may unlock
+// it through the same handle, and nobody else may. It is not recursive; see
+// [Mutex.Owner]. Nobody is overtaken for long: who has waited for a millisecond
+// is let in before those who come later.
+//
+// When the owner dies, or leaves with the lock held, the next Lock gets it
+// together with [ErrOwnerDied].
+type Mutex struct {
+	spot   place.Spot
+	l      word
+	holder atomic.Pointer[Owner] // who of this process holds it recursively
+}
+
+// Where the words of a mutex lie.
+const (
+	mutexWord  = 8
+	mutexEvent = 16
+	mutexSize  = mem.FalseShare
+)
+
+func (*Mutex) kind() string { return "mutex" }
+
+func (*Mutex) size(*Options, int) (int64, error) { return mutexSize, nil }
+
+func (m *Mutex) attach(p place.Spot, _ *Options) error {
+	m.spot = p
+	m.l = newWord(mem.At[atomic.Uint64](p.Data, mutexWord), mem.Uint32(p.Data, mutexEvent), p.Seg)
+	return nil
+}
+
+// Lock takes the mutex. [ErrOwnerDied] comes with the lock held; all other
+// errors without it: [ErrNotRecoverable], an error of the context, and
+// [ErrClosed]. A context that is done already gets one attempt.
+//
+// From then on until Unlock, Close takes no effect.
+func (m *Mutex) Lock(ctx context.Context) error {
+	if err := m.spot.Seg.Retain(); err != nil {
+		return wrap("lock", m.spot.Name(), err)
+	}
+	if m.l.quick() {
+		return nil
+	}
+	err := m.l.lock(ctx)
+	return m.taken(err)
+}
+
+// taken passes on what a word said of an attempt.
+func (m *Mutex) taken(err error) error {
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, ErrOwnerDied) {
+		m.spot.Seg.Release()
+	}
+	return wrap("lock", m.spot.Name(), err)
+}
+
+// TryLock takes the mutex if that is possible at once, and says whether it did.
+// The errors are those of Lock: with [ErrOwnerDied] it is true.
+func (m *Mutex) TryLock() (bool, error) {
+	if err := m.spot.Seg.Retain(); err != nil {
+		return false, wrap("lock", m.spot.Name(), err)
+	}
+	m.l.probe()
+	ok, err := m.l.try(true)
+	if !ok && err == nil {
+		m.spot.Seg.Release()
+	}
+	return ok, m.taken(err)
+}
+
+// Unlock gives the mutex up. What this handle does not hold stays as it is:
+// [ErrNotLocked], [ErrNotOwner].
+func (m *Mutex) Unlock() error {
+	if m.holder.Load() != nil && m.Held() {
+		return wrap("unlock", m.spot.Name(), ErrNotOwner)
+	}
+	return m.unlock(false)
+}
+
+func (m *Mutex) unlock(abandon bool) error {
+	if err := m.l.unlock(abandon); err != nil {
+		return wrap("unlock", m.spot.Name(), err)
+	}
+	m.spot.Seg.Release()
+	return nil
+}
+
+// MarkConsistent says that what the lock protects is as it should be again,
+// after [ErrOwnerDied]. Only the owner can say that.
+func (m *Mutex) MarkConsistent() error {
+	return wrap("mark", m.spot.Name(), m.l.mark())
+}
+
+// Held reports whether some goroutine holds the mutex through this handle.
+func (m *Mutex) Held() bool {
+	held := m.l.w.Load()&ownerBits == m.l.me
+	runtime.KeepAlive(m)
+	return held
+}
+
+// Holder returns who holds the mutex, dead or alive, and 0 if nobody does.
+func (m *Mutex) Holder() shm.ID {
+	v := m.l.w.Load()
+	runtime.KeepAlive(m)
+	return shm.ID(v & ownerBits)
+}
+
+// With calls f with the mutex held. It does not call it when Lock returns an
+// error, [ErrOwnerDied] included, which leaves things to the next one: see Lock.
+func (m *Mutex) With(ctx context.Context, f func() error) (err error) {
+	if err := m.Lock(ctx); err != nil {
+		if errors.Is(err, ErrOwnerDied) {
+			m.unlock(true)
+		}
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Unlock()) }()
+	return f()
+}
+
+// Locker returns the mutex as a sync.Locker. Where Lock would return
+// [ErrOwnerDied], its Lock calls repair and marks the lock consistent; repair
+// may be nil where a half-done change does no harm. A lock that is
+// [ErrNotRecoverable] is taken over in the same way. It panics where it cannot
+// lock or unlock: with an error of repair, [ErrClosed], or on an Unlock of what
+// is not held.
+func (m *Mutex) Locker(repair func() error) sync.Locker { return &locker{m, repair} }
+
+type locker struct {
+	m      *Mutex
+	repair func() error
+}
+
+func (l *locker) Lock() {
+	err := l.m.Lock(context.Background())
+	for errors.Is(err, ErrNotRecoverable) {
+		l.m.l.revive()
+		err = l.m.Lock(context.Background())
+	}
+	if errors.Is(err, ErrOwnerDied) {
+		if err = l.mend(); err == nil {
+			err = l.m.MarkConsistent()
+		}
+		if err != nil {
+			l.m.unlock(true)
+		}
+	}
+	if err != nil {
+		panic(err)
+	}
+}
+
+func (l *locker) mend() error {
+	if l.repair == nil {
+		return nil
+	}
+	return l.repair()
+}
+
+func (l *locker) Unlock() {
+	if err := l.m.Unlock(); err != nil {
+		panic(err)
+	}
+}
+
+// String says who holds the mutex.
+func (m *Mutex) String() string {
+	return fmt.Sprintf("lock.Mutex(%s, %s)", m.spot.Name(), describe(m.spot.Seg, m.Holder()))
+}
+
+// describe says who a participant is.
+func describe(s *shm.Segment, id shm.ID) string {
+	if id == 0 {
+		return "free"
+	}
+	for _, p := range s.Participants() {
+		if p.ID == id {
+			return fmt.Sprintf("held by process %d, %s", p.PID, p.Label)
+		}
+	}
+	return fmt.Sprintf("held by %v, who is gone", id)
+}
+
+// Segment returns the segment in which the mutex lies.
+func (m *Mutex) Segment() *shm.Segment { return m.spot.Seg }
+
+// Close gives up this handle. Waiting calls return [ErrClosed]; a mutex that is
+// held through the handle stays so until it is unlocked. Closing a handle that
+// came from At does nothing.
+func (m *Mutex) Close() error { return m.spot.Close() }
+
+// Handover implements shm.Handle: the child gets a handle of its own, with
+// [Inherited], and not the lock.
+func (m *Mutex) Handover() (shm.Handover, error) { return m.spot.Handover() }

@@ -1,0 +1,239 @@
+package lock
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-ipc/sluice/internal/hook"
+	"github.com/sluice-ipc/sluice/internal/sys"
+	"github.com/sluice-ipc/sluice/internal/wait"
+	"github.com/sluice-ipc/sluice/shm"
+)
+
+// The word of a mutex says who holds it:
+//
+//	bits 0-40   shm.ID of the owner, 0: nobody
+//	bit  48     INCONSISTENT: an owner died, and the present one, if any, has
+//	            been told and has not called MarkConsistent
+//	bit  49     LOST: unlocked in that state; nobody gets it any more
+//	bit  50     STARVING: somebody has waited for long; who has not, waits a
+//	            little although the lock is free
+//
+// An ID names a participant for good, so a word that names a dead one can be
+// replaced by whoever read it, at any later time: no other lock operation ever
+// makes the same word again. Nothing else needs repair when an owner dies.
+const (
+	ownerBits    = 1<<41 - 1
+	inconsistent = 1 << 48
+	lost         = 1 << 49
+	starving     = 1 << 50
+)
+
+// patience is how long a waiter lets others barge in before it asks them to
+// wait, and grace how long those then wait for it.
+const (
+	patience = time.Millisecond
+	grace    = time.Millisecond
+)
+
+// word is this process's handle on the word of a mutex, and on the event of
+// those who wait for it.
+type word struct {
+	w    *atomic.Uint64
+	me   uint64
+	seg  *shm.Segment
+	room room
+}
+
+func newWord(w *atomic.Uint64, ev *atomic.Uint32, s *shm.Segment) word {
+	return word{w: w, me: uint64(s.ID()), seg: s, room: newRoom(ev, s)}
+}
+
+// quick takes a lock that is free and has nothing to tell.
+func (l *word) quick() bool {
+	return l.w.CompareAndSwap(0, l.me) //sync:lock-word acquire: what the last owner did
+}
+
+// try takes the lock if it can be had now, and says whether it did. ErrOwnerDied
+// comes with the lock, the other errors without it.
+func (l *word) try(patient bool) (bool, error) {
+	for {
+		v := l.w.Load()
+		owner := v & ownerBits
+		switch {
+		case v&lost != 0:
+			return false, ErrNotRecoverable
+		case owner != 0 && !over(l.seg, owner):
+			return false, nil
+		case owner == 0 && v&starving != 0 && !patient:
+			return false, nil
+		}
+		next, err := l.me, error(nil)
+		if v&inconsistent != 0 || owner != 0 {
+			next, err = next|inconsistent, ErrOwnerDied
+		}
+		hook.At("lock.take")
+		if l.w.CompareAndSwap(v, next) { //sync:lock-word acquire: what the last owner did
+			return true, err
+		}
+	}
+}
+
+// lock waits for the lock. ErrOwnerDied comes with the lock, the other errors
+// without it.
+func (l *word) lock(ctx context.Context) error {
+	if ok, err := l.try(false); ok || err != nil {
+		return err
+	}
+	l.probe()
+	for since := time.Now(); ; {
+		if v := l.w.Load(); v&ownerBits == 0 && v&starving != 0 {
+			l.giveWay()
+		} else if err := l.room.wait(ctx, (*claim)(l)); err != nil {
+			return err
+		}
+		if !l.seg.Usable() {
+			return l.seg.Retain() // which says why
+		}
+		if ok, err := l.try(true); ok || err != nil {
+			return err
+		}
+		if time.Since(since) > patience {
+			l.ask()
+		}
+	}
+}
+
+// ask asks newcomers to let us go first.
+func (l *word) ask() {
+	if v := l.w.Load(); v&ownerBits != 0 && v&(lost|starving) == 0 {
+		l.w.CompareAndSwap(v, v|starving)
+	}
+}
+
+// giveWay leaves a free lock to somebody who has waited for long. If that one
+// has died or given up, we take it after all.
+func (l *word) giveWay() {
+	for since := time.Now(); time.Since(since) < grace; {
+		if v := l.w.Load(); v&ownerBits != 0 || v&starving == 0 {
+			return
+		}
+		sys.Yield()
+	}
+}
+
+// probe finds out, once for a wait, that the owner is dead already: later deaths
+// are noticed by the segment while somebody sleeps.
+func (l *word) probe() {
+	if owner := l.w.Load() & ownerBits; owner != 0 && owner != l.me {
+		l.seg.Gone(shm.ID(owner))
+	}
+}
+
+// unlock gives the lock up. Without MarkConsistent after ErrOwnerDied nobody
+// gets it again, unless abandon says that the next one shall be told in turn.
+func (l *word) unlock(abandon bool) error {
+	for {
+		v := l.w.Load()
+		if err := l.owned(v); err != nil {
+			return err
+		}
+		next := v & starving
+		if v&inconsistent != 0 {
+			next = lost
+			if abandon {
+				next = inconsistent
+			}
+		}
+		hook.At("lock.free")
+		if !l.w.CompareAndSwap(v, next) { //sync:lock-word release: what we did under the lock
+			continue
+		}
+		if next == lost {
+			l.room.ev.WakeAll()
+		} else {
+			l.room.ev.Wake()
+		}
+		return nil
+	}
+}
+
+// owned says what keeps us from giving up a lock whose word is v.
+func (l *word) owned(v uint64) error {
+	switch v & ownerBits {
+	case l.me:
+		return nil
+	case 0:
+		return ErrNotLocked
+	}
+	return ErrNotOwner
+}
+
+// mark makes the lock consistent.
+func (l *word) mark() error {
+	for {
+		v := l.w.Load()
+		if err := l.owned(v); err != nil {
+			return err
+		}
+		if l.w.CompareAndSwap(v, v&^inconsistent) {
+			return nil
+		}
+	}
+}
+
+// revive makes a lost lock one whose owner died.
+func (l *word) revive() {
+	if v := l.w.Load(); v&lost != 0 {
+		l.w.CompareAndSwap(v, inconsistent)
+	}
+}
+
+// over reports whether that participant is known to have left or to have died.
+// It tests nothing and is cheap.
+func over(s *shm.Segment, owner uint64) bool {
+	id := shm.ID(owner)
+	if id.Slot() >= s.Slots() {
+		return true // no participant ever had that
+	}
+	st, cur := s.Slot(id.Slot())
+	return cur != id || st != shm.Active
+}
+
+// claim is the condition of who waits for a lock.
+type claim word
+
+// Ready reports whether to try again.
+func (c *claim) Ready() bool {
+	v := c.w.Load()
+	owner := v & ownerBits
+	return owner == 0 || v&lost != 0 || over(c.seg, owner) || !c.seg.Usable()
+}
+
+// A room is where the goroutines of this process wait for one event.
+type room struct {
+	ev   *wait.Event
+	spin *wait.Spinner
+	busy atomic.Bool // one of them is spinning, which is enough
+}
+
+// asleep makes waiters sleep at once.
+var asleep = sync.OnceValue(func() *wait.Spinner { return wait.NewSpinner(wait.Never) })
+
+func newRoom(ev *atomic.Uint32, s *shm.Segment) room {
+	return room{ev: wait.NewEvent(ev, s), spin: wait.NewSpinner(wait.Adaptive)}
+}
+
+// wait waits until c is ready, or returns the context's error.
+func (r *room) wait(ctx context.Context, c wait.Cond) error {
+	if r.busy.CompareAndSwap(false, true) {
+		ok := r.spin.Spin(c)
+		r.busy.Store(false)
+		if ok {
+			return nil
+		}
+	}
+	return r.ev.Sleep(ctx, c, asleep())
+}
