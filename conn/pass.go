@@ -191,3 +191,12 @@ func (e *end) reattach() error {
 	e.w.Store(w)
 	return nil
 }
+
+// Inherit implements shm.Inheritor, for package shm/proc.
+func (*Conn) Inherit(name string) (any, error) { return Inherited(name, nil) }
+
+// Inherit implements shm.Inheritor, for package shm/proc.
+func (*RecvConn) Inherit(name string) (any, error) { return InheritedRecv(name, nil) }
+
+// Inherit implements shm.Inheritor, for package shm/proc.
+func (*SendConn) Inherit(name string) (any, error) { return InheritedSend(name, nil) }

@@ -185,3 +185,6 @@ func joinErrors(a, b error) error {
 	}
 	return errors.Join(a, b)
 }
+
+// Inherit implements shm.Inheritor, for package shm/proc.
+func (*Queue[T]) Inherit(name string) (any, error) { return InheritedQueue[T](name, nil) }

@@ -212,3 +212,8 @@ func (q *queue) wakeJoin() {
 // Handover implements shm.Handle: the child joins the queue as a participant of
 // its own, with InheritedJoinableQueue.
 func (q JoinableQueue[T]) Handover() (shm.Handover, error) { return q.Queue.Handover() }
+
+// Inherit implements shm.Inheritor, for package shm/proc.
+func (JoinableQueue[T]) Inherit(name string) (any, error) {
+	return InheritedJoinableQueue[T](name, nil)
+}

@@ -87,3 +87,6 @@ func (r *Ring) Handover() (shm.Handover, error) {
 	}
 	return shm.Handover{Segment: r.seg}, nil
 }
+
+// Inherit implements shm.Inheritor, for package shm/proc.
+func (*Ring) Inherit(name string) (any, error) { return Inherited(name, nil) }

@@ -24,6 +24,23 @@ type Handle interface {
 	Handover() (Handover, error)
 }
 
+// An Inheritor is a Handle that a child can get in a uniform way, without knowing
+// its type. Package shm/proc passes arguments with it.
+type Inheritor interface {
+	Handle
+
+	// Inherit returns what the parent passed under that name, as a handle of
+	// the receiver's type with default options. The receiver is not used, and
+	// may be nil.
+	Inherit(name string) (any, error)
+}
+
+// Inherit implements [Inheritor].
+func (*Segment) Inherit(name string) (any, error) {
+	s, _, err := Inherited(name, nil)
+	return s, err
+}
+
 // Handover is what a Handle gives to Pass.
 type Handover struct {
 	Segment *Segment
