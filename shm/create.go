@@ -74,7 +74,7 @@ func OpenOrCreate(name string, o *Options) (s *Segment, err error) {
 // [Segment.File] and [FromFile]. It is gone with its last user.
 func Anonymous(label string, o *Options) (*Segment, error) {
 	name := memfdName(label)
-	if _, err := pathOf("memfd"); err != nil {
+	if err := checkName(name); err != nil {
 		return nil, wrap("create", name, err)
 	}
 	opt := o.withDefaults()

@@ -174,15 +174,23 @@ const (
 	prefix = "sluice-"
 )
 
-// pathOf returns the file that a name stands for. A name with a slash is a
-// path; any other is a file of ours in /dev/shm.
-func pathOf(name string) (string, error) {
+// checkName reports why nothing can have that name here.
+func checkName(name string) error {
 	if !sys.Supported {
-		return "", fmt.Errorf("on %s/%s: %w", runtime.GOOS, runtime.GOARCH,
+		return fmt.Errorf("on %s/%s: %w", runtime.GOOS, runtime.GOARCH,
 			errors.ErrUnsupported)
 	}
 	if name == "" || strings.ContainsRune(name, 0) {
-		return "", fmt.Errorf("name %q: %w", name, fs.ErrInvalid)
+		return fmt.Errorf("name %q: %w", name, fs.ErrInvalid)
+	}
+	return nil
+}
+
+// pathOf returns the file that a name stands for. A name with a slash is a
+// path; any other is a file of ours in /dev/shm.
+func pathOf(name string) (string, error) {
+	if err := checkName(name); err != nil {
+		return "", err
 	}
 	if strings.ContainsRune(name, '/') {
 		return filepath.Abs(name)

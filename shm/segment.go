@@ -120,9 +120,12 @@ func (s *Segment) discard() error {
 // Data returns the data area. It is readable and writable, begins at a
 // multiple of 4096, and other processes change it at any time. It may be used
 // until [Segment.Close], or, by who holds a [Segment.Retain] or
-// [Segment.Keep], until the Release or Unkeep; afterwards touching it ends the
-// process.
+// [Segment.Keep], until the Release or Unkeep. Afterwards Data is nil, and
+// touching what it returned before ends the process.
 func (s *Segment) Data() []byte {
+	if s.maps.Load() <= 0 {
+		return nil
+	}
 	off, n := s.head.dataOff, s.head.dataLen
 	return s.mapping.Bytes()[off : off+n : off+n]
 }
