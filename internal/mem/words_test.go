@@ -83,7 +83,7 @@ func TestWordsWantTheSize(t *testing.T) {
 // in front, and what was published before.
 func TestWordsAreStoredInOrder(t *testing.T) {
 	const n = 100 // words, and a part of one
-	want := 2000 // values that the reader has to meet
+	want := 2000  // values that the reader has to meet
 	if testing.Short() {
 		want = 200
 	}
