@@ -1,6 +1,6 @@
 //go:build linux
 
-package shm_test
+package lock_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 
 // A segment has no lock of its own; one that lies in front of the data serves,
 // and each attachment finds it at the same place.
-func TestLockBesideData(t *testing.T) {
+func TestMutexBesideData(t *testing.T) {
 	const at, each = 128, 2000
 	a, err := shm.Anonymous("beside", &shm.Options{Size: 4096})
 	if err != nil {
