@@ -104,10 +104,15 @@ func (m *Mutex) unlock(abandon bool) error {
 }
 
 // MarkConsistent says that what the lock protects is as it should be again,
-// after [ErrOwnerDied]. Only the owner can say that.
+// after [ErrOwnerDied]. Only the owner can say that: [ErrNotLocked],
+// [ErrNotOwner].
 func (m *Mutex) MarkConsistent() error {
-	return wrap("mark", m.spot.Name(), m.l.mark())
+	err := m.l.mark()
+	runtime.KeepAlive(m)
+	return wrap("mark", m.spot.Name(), err)
 }
+
+func (m *Mutex) revive() { m.l.revive() }
 
 // Held reports whether some goroutine holds the mutex through this handle.
 func (m *Mutex) Held() bool {
@@ -144,35 +149,51 @@ func (m *Mutex) With(ctx context.Context, f func() error) (err error) {
 // is not held.
 func (m *Mutex) Locker(repair func() error) sync.Locker { return &locker{m, repair} }
 
+// robust is a lock that a locker repairs.
+type robust interface {
+	Lock(ctx context.Context) error
+	Unlock() error
+	MarkConsistent() error
+	unlock(abandon bool) error
+	revive()
+}
+
 type locker struct {
-	m      *Mutex
+	m      robust
 	repair func() error
 }
 
 func (l *locker) Lock() {
 	err := l.m.Lock(context.Background())
 	for errors.Is(err, ErrNotRecoverable) {
-		l.m.l.revive()
+		l.m.revive()
 		err = l.m.Lock(context.Background())
 	}
 	if errors.Is(err, ErrOwnerDied) {
-		if err = l.mend(); err == nil {
-			err = l.m.MarkConsistent()
-		}
-		if err != nil {
-			l.m.unlock(true)
-		}
+		err = l.mend()
 	}
 	if err != nil {
 		panic(err)
 	}
 }
 
-func (l *locker) mend() error {
-	if l.repair == nil {
-		return nil
+// mend repairs what a dead owner left, and keeps the lock. If repair fails or
+// panics the lock is given up, and the next one is told in turn.
+func (l *locker) mend() (err error) {
+	mended := false
+	defer func() {
+		if !mended {
+			l.m.unlock(true)
+		}
+	}()
+	if l.repair != nil {
+		if err := l.repair(); err != nil {
+			return err
+		}
 	}
-	return l.repair()
+	err = l.m.MarkConsistent()
+	mended = err == nil
+	return err
 }
 
 func (l *locker) Unlock() {
@@ -196,7 +217,10 @@ func describe(s *shm.Segment, id shm.ID) string {
 			return fmt.Sprintf("held by process %d, %s", p.PID, p.Label)
 		}
 	}
-	return fmt.Sprintf("held by %v, who is gone", id)
+	if s.Usable() {
+		return fmt.Sprintf("held by %v, who is gone", id)
+	}
+	return fmt.Sprintf("held by %v", id) // nobody looks any more
 }
 
 // Segment returns the segment in which the mutex lies.

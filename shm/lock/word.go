@@ -2,6 +2,7 @@ package lock
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +20,10 @@ import (
 //	            been told and has not called MarkConsistent
 //	bit  49     LOST: unlocked in that state; nobody gets it any more
 //	bit  50     STARVING: somebody has waited for long; who has not, waits a
-//	            little although the lock is free
+//	            little although the lock is free. Who gets it takes the bit
+//	            down, and the next one of those who wait asks anew
+//	bit  51     ENTERING: the owner waits for readers to leave, and has changed
+//	            nothing yet; only in an RWMutex
 //
 // An ID names a participant for good, so a word that names a dead one can be
 // replaced by whoever read it, at any later time: no other lock operation ever
@@ -29,6 +33,7 @@ const (
 	inconsistent = 1 << 48
 	lost         = 1 << 49
 	starving     = 1 << 50
+	entering     = 1 << 51
 )
 
 // patience is how long a waiter lets others barge in before it asks them to
@@ -43,17 +48,23 @@ const (
 type word struct {
 	w    *atomic.Uint64
 	me   uint64
+	take uint64 // what the word becomes when we get it: me, and ENTERING
 	seg  *shm.Segment
 	room room
+
+	// asked is in shared memory, and nil but in an RWMutex: not 0 when readers
+	// have waited for long. Writers then leave the lock to them for a little,
+	// if they have waited or not.
+	asked *atomic.Uint32
 }
 
 func newWord(w *atomic.Uint64, ev *atomic.Uint32, s *shm.Segment) word {
-	return word{w: w, me: uint64(s.ID()), seg: s, room: newRoom(ev, s)}
+	return word{w: w, me: uint64(s.ID()), take: uint64(s.ID()), seg: s, room: newRoom(ev, s)}
 }
 
 // quick takes a lock that is free and has nothing to tell.
 func (l *word) quick() bool {
-	return l.w.CompareAndSwap(0, l.me) //sync:lock-word acquire: what the last owner did
+	return l.w.CompareAndSwap(0, l.take) //sync:lock-word acquire: what the last owner did
 }
 
 // try takes the lock if it can be had now, and says whether it did. ErrOwnerDied
@@ -70,8 +81,8 @@ func (l *word) try(patient bool) (bool, error) {
 		case owner == 0 && v&starving != 0 && !patient:
 			return false, nil
 		}
-		next, err := l.me, error(nil)
-		if v&inconsistent != 0 || owner != 0 {
+		next, err := l.take, error(nil)
+		if v&inconsistent != 0 || owner != 0 && v&entering == 0 {
 			next, err = next|inconsistent, ErrOwnerDied
 		}
 		hook.At("lock.take")
@@ -84,31 +95,46 @@ func (l *word) try(patient bool) (bool, error) {
 // lock waits for the lock. ErrOwnerDied comes with the lock, the other errors
 // without it.
 func (l *word) lock(ctx context.Context) error {
-	if ok, err := l.try(false); ok || err != nil {
+	l.letIn()
+	ok, err := l.try(false)
+	if !ok && err == nil && l.probe() {
+		ok, err = l.try(false)
+	}
+	if ok || err != nil {
 		return err
 	}
-	l.probe()
-	for since := time.Now(); ; {
-		if v := l.w.Load(); v&ownerBits == 0 && v&starving != 0 {
+	for since, patient := time.Now(), false; ; {
+		if !patient && l.spokenFor() {
 			l.giveWay()
+			patient = true // whoever it was has had its chance
 		} else if err := l.room.wait(ctx, (*claim)(l)); err != nil {
 			return err
 		}
 		if !l.seg.Usable() {
 			return l.seg.Retain() // which says why
 		}
-		if ok, err := l.try(true); ok || err != nil {
+		patient = patient || time.Since(since) > patience
+		l.letIn()
+		if ok, err := l.try(patient); ok || err != nil {
 			return err
 		}
-		if time.Since(since) > patience {
+		if patient {
 			l.ask()
 		}
 	}
 }
 
-// ask asks newcomers to let us go first.
+// spokenFor reports whether the lock is free, and left to those who have waited
+// for long.
+func (l *word) spokenFor() bool {
+	v := l.w.Load()
+	return v&ownerBits == 0 && v&starving != 0
+}
+
+// ask asks those who have not waited for long to let us go first.
 func (l *word) ask() {
 	if v := l.w.Load(); v&ownerBits != 0 && v&(lost|starving) == 0 {
+		hook.At("lock.ask")
 		l.w.CompareAndSwap(v, v|starving)
 	}
 }
@@ -116,20 +142,33 @@ func (l *word) ask() {
 // giveWay leaves a free lock to somebody who has waited for long. If that one
 // has died or given up, we take it after all.
 func (l *word) giveWay() {
-	for since := time.Now(); time.Since(since) < grace; {
-		if v := l.w.Load(); v&ownerBits != 0 || v&starving == 0 {
-			return
-		}
+	for since := time.Now(); l.spokenFor() && time.Since(since) < grace; {
+		runtime.Gosched() // it may be a goroutine of ours
 		sys.Yield()
 	}
 }
 
-// probe finds out, once for a wait, that the owner is dead already: later deaths
-// are noticed by the segment while somebody sleeps.
-func (l *word) probe() {
-	if owner := l.w.Load() & ownerBits; owner != 0 && owner != l.me {
-		l.seg.Gone(shm.ID(owner))
+// letIn leaves a free lock to readers who have waited for long. If they have died
+// or given up, we go on after all.
+func (l *word) letIn() {
+	if l.asked == nil || l.asked.Load() == 0 {
+		return
 	}
+	for since := time.Now(); l.asked.Load() != 0 && l.w.Load()&ownerBits == 0; {
+		if time.Since(since) > grace {
+			l.asked.Store(0)
+			return
+		}
+		runtime.Gosched() // they may be goroutines of ours
+		sys.Yield()
+	}
+}
+
+// probe finds out, once for a wait, whether the owner is dead already: later
+// deaths are noticed by the segment while somebody sleeps.
+func (l *word) probe() bool {
+	owner := l.w.Load() & ownerBits
+	return owner != 0 && owner != l.me && l.seg.Gone(shm.ID(owner))
 }
 
 // unlock gives the lock up. Without MarkConsistent after ErrOwnerDied nobody
@@ -151,6 +190,7 @@ func (l *word) unlock(abandon bool) error {
 		if !l.w.CompareAndSwap(v, next) { //sync:lock-word release: what we did under the lock
 			continue
 		}
+		hook.At("lock.wake")
 		if next == lost {
 			l.room.ev.WakeAll()
 		} else {
@@ -172,13 +212,17 @@ func (l *word) owned(v uint64) error {
 }
 
 // mark makes the lock consistent.
-func (l *word) mark() error {
+func (l *word) mark() error { return l.strip(inconsistent) }
+
+// strip takes bits out of the word of a lock that we hold.
+func (l *word) strip(bits uint64) error {
 	for {
 		v := l.w.Load()
 		if err := l.owned(v); err != nil {
 			return err
 		}
-		if l.w.CompareAndSwap(v, v&^inconsistent) {
+		hook.At("lock.mark")
+		if l.w.CompareAndSwap(v, v&^bits) {
 			return nil
 		}
 	}
