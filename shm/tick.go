@@ -49,6 +49,11 @@ func segmentAt(a uintptr) (*Segment, int64) {
 const (
 	tickTime = 50 * time.Millisecond
 
+	// tickShare is how much longer it is for each segment: looking at one
+	// takes some microseconds, and thousands of sleepers shall cost next to
+	// nothing. It is as long as tickTime for 500 segments.
+	tickShare = 100 * time.Microsecond
+
 	// fullEvery is how many ticks lie between two that test our own lock too.
 	fullEvery = 20
 )
@@ -98,12 +103,13 @@ func startTick() {
 }
 
 func tickLoop() {
-	t := time.NewTicker(tickTime)
+	t := time.NewTimer(tickTime)
 	defer t.Stop()
 	var segs []*Segment
 	for n := 1; ; n++ {
 		<-t.C
 		segs = sleeping(segs[:0])
+		t.Reset(max(tickTime, time.Duration(len(segs))*tickShare))
 		for _, s := range segs {
 			s.look(n%fullEvery == 0)
 		}

@@ -190,3 +190,43 @@ func waitvError(errno unix.Errno) error {
 	}
 	return waitError("futex_waitv", errno)
 }
+
+// VectorSize is how many words a Vector can hold.
+const VectorSize = 128
+
+// A Vector is a list of words to sleep on together.
+type Vector struct {
+	v [VectorSize]waiter
+	n int
+}
+
+// Reset empties the list.
+func (v *Vector) Reset() {
+	clear(v.v[:v.n])
+	v.n = 0
+}
+
+// Add adds a word, and what it says while the caller is to sleep. A private one
+// lies on this process's heap and is woken with FutexWakePrivate.
+func (v *Vector) Add(addr *uint32, val uint32, private bool) {
+	flags := uint32(futex2SizeU32)
+	if private {
+		flags |= futex2Private
+	}
+	v.v[v.n] = waiter{uint64(val), unsafe.Pointer(addr), flags, 0}
+	v.n++
+}
+
+// Wait sleeps until one of the words is woken or says something else. Which
+// one, the caller finds out by looking. The error satisfies
+// errors.ErrUnsupported where HaveWaitv is false.
+func (v *Vector) Wait() error {
+	if !HaveWaitv() {
+		return errNoWaitv
+	}
+	futexWaits.Add(1)
+	_, _, errno := unix.Syscall6(unix.SYS_FUTEX_WAITV,
+		uintptr(unsafe.Pointer(&v.v)), uintptr(v.n), 0, 0, unix.CLOCK_MONOTONIC, 0)
+	runtime.KeepAlive(v)
+	return waitvError(errno)
+}

@@ -30,6 +30,16 @@ func FutexWait2(shared *uint32, val uint32, private *uint32, pval uint32,
 	return errors.ErrUnsupported
 }
 
+// VectorSize is how many words a Vector can hold.
+const VectorSize = 128
+
+// Vector needs Linux.
+type Vector struct{}
+
+func (*Vector) Reset()                    {}
+func (*Vector) Add(*uint32, uint32, bool) {}
+func (*Vector) Wait() error               { return errors.ErrUnsupported }
+
 func MemfdCreate(name string) (fd int, err error)           { return -1, errors.ErrUnsupported }
 func AddSeals(fd int) error                                 { return errors.ErrUnsupported }
 func IsMemfd(fd int) (memfd, sealed bool)                   { return false, false }

@@ -149,8 +149,14 @@ func (e *Event) sleep(ctx context.Context, c Cond) error {
 		e.host.Asleep(w)
 		defer e.host.Awake(w)
 	}
-	defer w.disarm(w.arm(ctx))
-	err := w.loop(ctx)
+	var err error
+	if directly() {
+		defer directs.Add(-1)
+		defer w.disarm(w.arm(ctx))
+		err = w.loop(ctx)
+	} else {
+		err = w.loopParked(ctx)
+	}
 	if err != nil {
 		e.pass(c)
 	}

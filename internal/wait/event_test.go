@@ -53,8 +53,19 @@ func (h *host) tick() {
 	}
 }
 
-// bothWays runs f with futex_waitv and without it.
+// park has all sleepers park, none sleep in a call of its own.
+func park(t *testing.T) {
+	if !sys.HaveWaitv() {
+		t.Skip("missing: futex_waitv in this kernel")
+	}
+	was := maxDirect
+	maxDirect = 0
+	t.Cleanup(func() { maxDirect = was })
+}
+
+// bothWays runs f with futex_waitv and without it, and with goroutines parked.
 func bothWays(t *testing.T, f func(t *testing.T)) {
+	t.Run("parked", func(t *testing.T) { park(t); f(t) })
 	t.Run("waitv", func(t *testing.T) {
 		if !sys.HaveWaitv() {
 			t.Skip("no futex_waitv in this kernel")
@@ -77,49 +88,53 @@ func asleepOn(w *atomic.Uint32) {
 }
 
 func TestWakeEndsASleep(t *testing.T) {
-	for _, mode := range []Mode{Adaptive, Always, Never} {
-		var word atomic.Uint32
-		var f flag
-		e := NewEvent(&word, nil)
-		done := make(chan error)
-		for range 200 {
-			f.set.Store(false)
-			go func() { done <- e.Wait(context.Background(), &f, NewSpinner(mode)) }()
-			f.set.Store(true)
-			e.WakeAll()
-			if err := <-done; err != nil {
-				t.Fatal(err)
+	bothWays(t, func(t *testing.T) {
+		for _, mode := range []Mode{Adaptive, Always, Never} {
+			var word atomic.Uint32
+			var f flag
+			e := NewEvent(&word, nil)
+			done := make(chan error)
+			for range 200 {
+				f.set.Store(false)
+				go func() { done <- e.Wait(context.Background(), &f, NewSpinner(mode)) }()
+				f.set.Store(true)
+				e.WakeAll()
+				if err := <-done; err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
-	}
+	})
 }
 
 func TestWakeOneWakesEverybodyInTurn(t *testing.T) {
-	var word atomic.Uint32
-	e := NewEvent(&word, nil)
-	const n = 8
-	var tokens atomic.Int64
-	got := make(chan struct{}, n)
-	for range n {
-		go func() {
-			c := take{&tokens}
-			for {
-				e.Wait(context.Background(), c, NewSpinner(Never))
-				if v := tokens.Load(); v > 0 && tokens.CompareAndSwap(v, v-1) {
-					got <- struct{}{}
-					return
+	bothWays(t, func(t *testing.T) {
+		var word atomic.Uint32
+		e := NewEvent(&word, nil)
+		const n = 8
+		var tokens atomic.Int64
+		got := make(chan struct{}, n)
+		for range n {
+			go func() {
+				c := take{&tokens}
+				for {
+					e.Wait(context.Background(), c, NewSpinner(Never))
+					if v := tokens.Load(); v > 0 && tokens.CompareAndSwap(v, v-1) {
+						got <- struct{}{}
+						return
+					}
 				}
-			}
-		}()
-	}
-	asleepOn(&word)
-	for range n {
-		tokens.Add(1)
-		e.Wake()
-	}
-	for range n {
-		<-got
-	}
+			}()
+		}
+		asleepOn(&word)
+		for range n {
+			tokens.Add(1)
+			e.Wake()
+		}
+		for range n {
+			<-got
+		}
+	})
 }
 
 type take struct{ n *atomic.Int64 }
@@ -212,24 +227,26 @@ func TestPastDeadlineMakesOneLook(t *testing.T) {
 // A waker that dies after publishing and before waking leaves a sleeper asleep.
 // The tick must wake it, and must leave one with nothing to do alone.
 func TestTickHealsAnUnsentWake(t *testing.T) {
-	var word atomic.Uint32
-	var f flag
-	h := newHost()
-	e := NewEvent(&word, h)
-	done := make(chan error, 1)
-	go func() { done <- e.Wait(context.Background(), &f, NewSpinner(Never)) }()
-	<-h.since
-	asleepOn(&word)
-	before := word.Load()
-	h.tick()
-	if word.Load() != before {
-		t.Fatal("a tick with nothing to do touched the word")
-	}
-	f.set.Store(true) // published; the wake never comes
-	h.tick()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	bothWays(t, func(t *testing.T) {
+		var word atomic.Uint32
+		var f flag
+		h := newHost()
+		e := NewEvent(&word, h)
+		done := make(chan error, 1)
+		go func() { done <- e.Wait(context.Background(), &f, NewSpinner(Never)) }()
+		<-h.since
+		asleepOn(&word)
+		before := word.Load()
+		h.tick()
+		if word.Load() != before {
+			t.Fatal("a tick with nothing to do touched the word")
+		}
+		f.set.Store(true) // published; the wake never comes
+		h.tick()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // The flag that a killed sleeper leaves behind costs its peers calls only until
@@ -267,32 +284,34 @@ func TestNoCallWhileNobodySleeps(t *testing.T) {
 }
 
 func TestHostilePeerCannotHoldAWaiter(t *testing.T) {
-	var word atomic.Uint32
-	var f flag
-	e := NewEvent(&word, nil)
-	stop := make(chan struct{})
-	var hostile sync.WaitGroup
-	hostile.Go(func() {
-		for i := uint32(0); ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-				word.Store(i * 7)
+	bothWays(t, func(t *testing.T) {
+		var word atomic.Uint32
+		var f flag
+		e := NewEvent(&word, nil)
+		stop := make(chan struct{})
+		var hostile sync.WaitGroup
+		hostile.Go(func() {
+			for i := uint32(0); ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+					word.Store(i * 7)
+				}
 			}
+		})
+		for range 20 {
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Millisecond)
+			if err := e.Wait(ctx, &f, NewSpinner(Never)); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Wait = %v", err)
+			}
+			cancel()
+			e.WakeAll()
+			e.Wake()
 		}
+		close(stop)
+		hostile.Wait()
 	})
-	for range 20 {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Millisecond)
-		if err := e.Wait(ctx, &f, NewSpinner(Never)); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Wait = %v", err)
-		}
-		cancel()
-		e.WakeAll()
-		e.Wake()
-	}
-	close(stop)
-	hostile.Wait()
 }
 
 func TestSleepAllocatesNothingWithoutCancellation(t *testing.T) {

@@ -17,9 +17,14 @@ type waiter struct {
 	armed     bool          // the context can be cancelled
 	awake     bool          // it spins: there is nobody to wake
 	cancelled atomic.Uint32 // private futex word: not 0 once the context is done
+
+	// Of a goroutine that is parked, guarded by mux.
+	entry  *entry        // nil once it was told to look
+	index  int           // in entry.waiters
+	unpark chan struct{} // tells it to look
 }
 
-var waiterPool = sync.Pool{New: func() any { return new(waiter) }}
+var waiterPool = sync.Pool{New: func() any { return &waiter{unpark: make(chan struct{}, 1)} }}
 
 func newWaiter(e *Event, c Cond) *waiter {
 	w := waiterPool.Get().(*waiter)
