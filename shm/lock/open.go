@@ -59,6 +59,10 @@ type object[T any] interface {
 	attach(p place.Spot, o *Options) error
 }
 
+// layer is a lock that writes something before anybody else can attach to its
+// segment. lay needs no receiver, and the options make sense.
+type layer interface{ lay(b []byte, o *Options) }
+
 // Create makes a lock in a new segment of that name, as shm.Create does.
 func Create[T any, P object[T]](name string, o *Options) (*T, error) {
 	return open[T, P](o, func(so *shm.Options) (*shm.Segment, error) { return shm.Create(name, so) })
@@ -131,6 +135,9 @@ func open[T any, P object[T]](o *Options, get place.Get) (*T, error) {
 		Kind: shm.KindLock, Version: version,
 		Fingerprint: tag(none.kind()), ElemType: none.kind(),
 		Size: func(slots int) int64 { n, _ := none.size(o, slots); return n },
+	}
+	if l, ok := any(none).(layer); ok {
+		spec.Init = func(b []byte) { l.lay(b, o) }
 	}
 	p, err := place.Open(spec, o.Segment, get)
 	if err != nil {
