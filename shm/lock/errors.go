@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/sluice-ipc/sluice/shm"
 )
 
 // Errors that callers act on. What a call returns names the lock and wraps one
@@ -59,6 +61,9 @@ func (e *OptionError) Error() string {
 func wrap(verb, name string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, shm.ErrClosed) {
+		err = ErrClosed // of the handle that the caller knows
 	}
 	return fmt.Errorf("lock: %s %s: %w", verb, name, err)
 }
