@@ -41,7 +41,7 @@ func (*Mutex) size(*Options, int) (int64, error) { return mutexSize, nil }
 
 func (m *Mutex) attach(p place.Spot, _ *Options) error {
 	m.spot = p
-	m.l = newWord(mem.At[atomic.Uint64](p.Data, mutexWord), mem.Uint32(p.Data, mutexEvent), p.Seg)
+	m.l = newWord(p, mutexWord, mutexEvent)
 	return nil
 }
 
@@ -107,6 +107,13 @@ func (m *Mutex) unlock(abandon bool) error {
 // after [ErrOwnerDied]. Only the owner can say that: [ErrNotLocked],
 // [ErrNotOwner].
 func (m *Mutex) MarkConsistent() error {
+	if m.holder.Load() != nil && m.Held() {
+		return wrap("mark", m.spot.Name(), ErrNotOwner)
+	}
+	return m.mark()
+}
+
+func (m *Mutex) mark() error {
 	err := m.l.mark()
 	runtime.KeepAlive(m)
 	return wrap("mark", m.spot.Name(), err)

@@ -74,5 +74,5 @@ func (o *Owner) MarkConsistent() error {
 	if o.depth == 0 {
 		return wrap("mark", o.m.spot.Name(), ErrNotOwner)
 	}
-	return o.m.MarkConsistent()
+	return o.m.mark()
 }
