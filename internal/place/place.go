@@ -8,6 +8,7 @@
 package place
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -135,6 +136,14 @@ func (p *Spot) Name() string {
 		return p.Seg.Name()
 	}
 	return p.Seg.Name() + "+" + strconv.FormatInt(p.Off, 10)
+}
+
+// Key tells the race detector which object something is about: the detector does
+// not see what is ordered by shared memory. It is the same for all handles on
+// the object. See package race.
+func (p *Spot) Key() uint64 {
+	id := p.Seg.UUID()
+	return binary.LittleEndian.Uint64(id[:]) + uint64(p.Off)
 }
 
 // Close closes the segment if it is the object's own.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/place"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/shm"
 )
 
@@ -66,7 +67,7 @@ func (*RWMutex) size(_ *Options, slots int) (int64, error) {
 
 func (m *RWMutex) attach(p place.Spot, _ *Options) error {
 	m.spot = p
-	m.l = newWord(mem.At[atomic.Uint64](p.Data, rwWord), mem.Uint32(p.Data, rwEvent), p.Seg)
+	m.l = newWord(p, rwWord, rwEvent)
 	m.l.take |= entering
 	m.l.asked = mem.Uint32(p.Data, rwAsked)
 	m.drain = newRoom(mem.Uint32(p.Data, rwDrain), p.Seg)
@@ -104,6 +105,7 @@ func (m *RWMutex) lock(ctx context.Context) error {
 		m.giveUp()
 		return err
 	}
+	race.Acquire(m.l.key) // of the readers
 	if err := m.l.strip(entering); err != nil {
 		return err
 	}
@@ -147,6 +149,7 @@ func (m *RWMutex) try() (bool, error) {
 		m.giveUp()
 		return false, nil
 	}
+	race.Acquire(m.l.key) // of the readers
 	if err := m.l.strip(entering); err != nil {
 		return false, err
 	}

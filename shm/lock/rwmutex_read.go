@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-ipc/sluice/internal/hook"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/shm"
 )
 
@@ -120,6 +121,7 @@ func (m *RWMutex) tryRead() (bool, error) {
 			hook.At("lock.read.look")
 			v = m.l.w.Load() //sync:lock-word acquire: what the last writer did
 			if admits(v) {
+				race.Acquire(m.l.key)
 				return true, nil
 			}
 			m.withdraw()
@@ -184,6 +186,7 @@ func (m *RWMutex) withdraw() bool {
 			return false
 		}
 		hook.At("lock.read.leave")
+		race.Release(m.l.key)
 		if n.CompareAndSwap(v, v-1) { //sync:lock-readers release: we have read
 			if uint32(v) == 1 {
 				m.drain.ev.Wake()

@@ -35,7 +35,8 @@ const MaxPermits = 4096
 type Semaphore struct {
 	spot    place.Spot
 	me      uint64
-	permits int // what the semaphore began with
+	key     uint64 // for the race detector
+	permits int    // what the semaphore began with
 	cells   []atomic.Uint64
 	room    room
 	asked   *atomic.Uint32 // shared: somebody has waited for long
@@ -110,7 +111,7 @@ func (s *Semaphore) attach(p place.Spot, o *Options) error {
 		return &shm.FormatError{Segment: p.Name(), Field: "permits (<<32: most)", Got: got, Want: "what fits"}
 	}
 	p.Data = p.Seg.Data()[p.Off : p.Off+cellsEnd(got)]
-	s.spot, s.permits, s.me = p, int(permits), uint64(p.Seg.ID())
+	s.spot, s.permits, s.me, s.key = p, int(permits), uint64(p.Seg.ID()), p.Key()
 	s.cells = mem.Slice[atomic.Uint64](p.Data, semCells, int(most))
 	s.room = newRoom(mem.Uint32(p.Data, semEvent), p.Seg)
 	s.asked = mem.Uint32(p.Data, semAsked)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-ipc/sluice/internal/hook"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/sys"
 	"github.com/sluice-ipc/sluice/shm"
 )
@@ -98,10 +99,12 @@ func (s *Semaphore) turn(from state, to uint64, step int) bool {
 			continue
 		}
 		hook.At("lock.permit.turn")
+		race.Release(s.key)
 		if s.cells[i].CompareAndSwap(v, (v&changes+oneMore)&changes|to) { //sync:lock-permit release: what we did with the permit
 			if i != hint {
 				s.hint.Store(int32(i))
 			}
+			race.Acquire(s.key)
 			return true
 		}
 	}

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/sluice-ipc/sluice/internal/hook"
+	"github.com/sluice-ipc/sluice/internal/mem"
+	"github.com/sluice-ipc/sluice/internal/place"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/sys"
 	"github.com/sluice-ipc/sluice/internal/wait"
 	"github.com/sluice-ipc/sluice/shm"
@@ -51,6 +54,7 @@ type word struct {
 	take uint64 // what the word becomes when we get it: me, and ENTERING
 	seg  *shm.Segment
 	room room
+	key  uint64 // for the race detector
 
 	// asked is in shared memory, and nil but in an RWMutex: not 0 when readers
 	// have waited for long. Writers then leave the lock to them for a little,
@@ -58,13 +62,22 @@ type word struct {
 	asked *atomic.Uint32
 }
 
-func newWord(w *atomic.Uint64, ev *atomic.Uint32, s *shm.Segment) word {
-	return word{w: w, me: uint64(s.ID()), take: uint64(s.ID()), seg: s, room: newRoom(ev, s)}
+// newWord returns a handle on the word and event at those bytes of p.
+func newWord(p place.Spot, at, event int) word {
+	me := uint64(p.Seg.ID())
+	return word{
+		w: mem.At[atomic.Uint64](p.Data, at), me: me, take: me,
+		seg: p.Seg, room: newRoom(mem.Uint32(p.Data, event), p.Seg), key: p.Key(),
+	}
 }
 
 // quick takes a lock that is free and has nothing to tell.
 func (l *word) quick() bool {
-	return l.w.CompareAndSwap(0, l.take) //sync:lock-word acquire: what the last owner did
+	if !l.w.CompareAndSwap(0, l.take) { //sync:lock-word acquire: what the last owner did
+		return false
+	}
+	race.Acquire(l.key)
+	return true
 }
 
 // try takes the lock if it can be had now, and says whether it did. ErrOwnerDied
@@ -87,6 +100,7 @@ func (l *word) try(patient bool) (bool, error) {
 		}
 		hook.At("lock.take")
 		if l.w.CompareAndSwap(v, next) { //sync:lock-word acquire: what the last owner did
+			race.Acquire(l.key)
 			return true, err
 		}
 	}
@@ -187,6 +201,7 @@ func (l *word) unlock(abandon bool) error {
 			}
 		}
 		hook.At("lock.free")
+		race.Release(l.key)
 		if !l.w.CompareAndSwap(v, next) { //sync:lock-word release: what we did under the lock
 			continue
 		}
