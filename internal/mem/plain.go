@@ -38,7 +38,7 @@ type bools struct {
 func PlainOf[T any]() (*Plain, error) {
 	t := reflect.TypeFor[T]()
 	w := walker{sum: fnv.New64a(), allowBool: true}
-	found, err := w.walk(t, 0, t.String())
+	found, err := w.walk(t, 0, nameOf(t))
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +64,17 @@ func (p *Plain) HasBool() bool { return p.bools != nil }
 func CheckPlain[T any]() error {
 	t := reflect.TypeFor[T]()
 	w := walker{sum: fnv.New64a()}
-	_, err := w.walk(t, 0, t.String())
+	_, err := w.walk(t, 0, nameOf(t))
 	return err
+}
+
+// nameOf returns what a type is called in its package, in errors that name a
+// field of it.
+func nameOf(t reflect.Type) string {
+	if t.Name() != "" {
+		return t.Name()
+	}
+	return t.String()
 }
 
 // codes stand for the kinds in the fingerprint: part of the file format.

@@ -36,6 +36,9 @@ func TestPlainOfNamesTheField(t *testing.T) {
 			t.Errorf("%v does not say %q", tt.err, tt.want)
 		}
 	}
+	if err := plainErr[config](); err.Error() != "config.Name is a string and cannot be shared" {
+		t.Errorf("a type is called otherwise than in its package: %v", err)
+	}
 	for name, err := range map[string]error{"int": plainErr[[2]int](), "uint": plainErr[uint]()} {
 		if refused := err != nil; refused != (bits.UintSize != 64) {
 			t.Errorf("%s of %d bits: %v", name, bits.UintSize, err)
