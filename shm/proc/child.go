@@ -43,40 +43,37 @@ func init() {
 	}
 }
 
-// A report is what a child says of its function when that is over.
-type report struct{ Err, Panic, Stack string }
-
 // Main runs the function in a child that was started on one, and does not return
 // then: the process exits with 0, or with 1 if the function returned an error
 // and 2 if it panicked. In any other process it does nothing.
 //
-// It is the first statement of main, or of TestMain.
+// It is the first statement of main, or of TestMain. What stands before it is
+// done by every child too, which has no command line: flag.Parse there finds no
+// flags, and a program that asks for some would end.
 func Main() {
 	if !wanted {
 		return
 	}
 	inMain.Store(true)
-	os.Exit(run())
-}
-
-// run returns the exit code.
-func run() int {
 	out, err1 := file("report")
 	life, err2 := file("life")
 	if err := errors.Join(err1, err2); err != nil {
 		fmt.Fprintln(os.Stderr, "proc:", err)
-		return 1
+		os.Exit(1)
 	}
+	out.Write([]byte{begun})
 	if order.Get("detached") != "true" {
 		go dieWith(life)
 	}
-	r, code := call(order.Get("func"))
-	if code != 0 {
-		if b, err := codec.CBOR.MarshalAppend(nil, r); err == nil {
-			out.Write(b)
+	// Panics of other goroutines and the runtime's own errors come by here.
+	debug.SetCrashOutput(out, debug.CrashOptions{})
+	run(order.Get("func"), func(r report, code int) {
+		debug.SetCrashOutput(nil, debug.CrashOptions{})
+		if code != 0 {
+			out.Write(r.bytes())
 		}
-	}
-	return code
+		os.Exit(code)
+	})
 }
 
 func file(name string) (*os.File, error) {
@@ -95,38 +92,67 @@ func dieWith(life *os.File) {
 	}
 }
 
-// call runs the function and says what became of it.
-func call(name string) (r report, code int) {
+// run runs the function and exits with what became of it.
+func run(name string, exit func(report, int)) {
 	fn, err := lookup(name)
 	var in []reflect.Value
 	if err == nil {
-		in, err = fn.arguments()
+		if fn.ctx {
+			in = append(in, reflect.ValueOf(untilSignal()))
+		}
+		in, err = fn.receive(in)
+	}
+	if err == nil {
+		err = fn.call(in, exit)
+	}
+	if err == nil {
+		err = closeAll(in)
+	} else {
+		closeAll(in)
 	}
 	if err != nil {
-		return report{Err: err.Error()}, 1
+		exit(report{Err: err.Error()}, 1)
 	}
-	if fn.ctx {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-		defer stop()
-		in = append([]reflect.Value{reflect.ValueOf(ctx)}, in...)
-	}
+	exit(report{}, 0)
+}
+
+// call calls the function. If it does not return, the process exits here: a
+// panic leaves its handles as a death does.
+func (fn *function) call(in []reflect.Value, exit func(report, int)) (err error) {
+	returned := false
 	defer func() {
-		if p := recover(); p != nil {
-			r, code = report{Panic: fmt.Sprint(p), Stack: string(debug.Stack())}, 2
-			fmt.Fprintf(os.Stderr, "panic: %s\n\n%s", r.Panic, r.Stack)
+		if returned {
+			return
 		}
+		r := report{Panic: "the function called runtime.Goexit", Stack: string(debug.Stack())}
+		if p := recover(); p != nil {
+			r.Panic = fmt.Sprint(p)
+		}
+		fmt.Fprintf(os.Stderr, "panic: %s\n\n%s", r.Panic, r.Stack)
+		exit(r, 2)
 	}()
 	for _, out := range fn.v.Call(in) {
 		err, _ = out.Interface().(error)
 	}
-	if err = errors.Join(err, closeAll(in)); err != nil {
-		return report{Err: err.Error()}, 1
+	returned = true
+	return err
+}
+
+// untilSignal returns the context of the function. It is cancelled by SIGTERM,
+// and by Ctrl-C, which the terminal sends to children too: whether the parent
+// ends then, or ends them in order, is the parent's business. The signals stay
+// caught for as long as the process lives.
+func untilSignal() context.Context {
+	signals := []os.Signal{syscall.SIGTERM}
+	if !signal.Ignored(os.Interrupt) { // as under nohup: so it remains
+		signals = append(signals, os.Interrupt)
 	}
-	return report{}, 0
+	ctx, _ := signal.NotifyContext(context.Background(), signals...)
+	return ctx
 }
 
 // closeAll closes the handles that a function was given and did not close, so
-// that the process leaves instead of dying. A function that panics dies.
+// that the process leaves instead of dying.
 func closeAll(in []reflect.Value) (err error) {
 	for _, v := range in {
 		if !isHandle(v.Type()) {
@@ -139,36 +165,41 @@ func closeAll(in []reflect.Value) (err error) {
 	return err
 }
 
-// arguments receives what Start passed.
-func (fn *function) arguments() ([]reflect.Value, error) {
+// receive appends what Start passed to in.
+func (fn *function) receive(in []reflect.Value) ([]reflect.Value, error) {
 	data, err := fn.data()
 	if err != nil {
 		return nil, fmt.Errorf("proc: arguments of %s: %w", fn.name, err)
 	}
-	in := make([]reflect.Value, len(fn.params))
+	args := make([]reflect.Value, len(fn.params))
 	for i, t := range fn.params {
-		if !isHandle(t) {
-			in[i], data = data[0], data[1:]
+		if !fn.isHandle(i) {
+			args[i], data = data[0], data[1:]
+			continue
+		}
+		// The same handle given twice arrives once.
+		if j, err := strconv.Atoi(order.Get(argName(i))); err == nil && 0 <= j && j < i {
+			args[i] = args[j]
 			continue
 		}
 		h, err := reflect.Zero(t).Interface().(shm.Inheritor).Inherit(argName(i))
 		if err != nil {
-			return nil, &ArgumentError{fn.name, i, err.Error()}
+			return nil, &ArgumentError{fn.name, i, "did not arrive: " + err.Error()}
 		}
-		in[i] = reflect.ValueOf(h)
+		args[i] = reflect.ValueOf(h)
 	}
-	return in, nil
+	return append(in, args...), nil
 }
 
 // data receives the arguments that are no handles, each as its parameter's type.
 func (fn *function) data() ([]reflect.Value, error) {
-	var types []reflect.Type
-	for _, t := range fn.params {
-		if !isHandle(t) {
-			types = append(types, t)
+	var values []reflect.Value
+	for i, t := range fn.params {
+		if !fn.isHandle(i) {
+			values = append(values, reflect.New(t))
 		}
 	}
-	if len(types) == 0 {
+	if len(values) == 0 {
 		return nil, nil
 	}
 	s, _, err := shm.Inherited(dataName, nil)
@@ -180,12 +211,10 @@ func (fn *function) data() ([]reflect.Value, error) {
 	if err := codec.CBOR.Unmarshal(s.Data(), &parts); err != nil {
 		return nil, err
 	}
-	if len(parts) != len(types) {
-		return nil, fmt.Errorf("%d are data, want %d", len(parts), len(types))
+	if len(parts) != len(values) {
+		return nil, fmt.Errorf("%d are data, want %d", len(parts), len(values))
 	}
-	values := make([]reflect.Value, len(types))
-	for i, t := range types {
-		v := reflect.New(t)
+	for i, v := range values {
 		if err := codec.CBOR.Unmarshal(parts[i], v.Interface()); err != nil {
 			return nil, err
 		}

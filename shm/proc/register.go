@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"slices"
 	"sync"
 
+	"github.com/sluice-ipc/sluice/internal/codec"
 	"github.com/sluice-ipc/sluice/shm"
 )
 
@@ -37,9 +37,10 @@ var (
 // the package, in the parent as in the child.
 //
 // f may take a context first, which is cancelled by SIGTERM (see
-// [Process.Terminate]). Its other parameters are handles of shared memory, such
-// as *ring.Queue[int], *conn.Conn, *value.Array[int32], *lock.Mutex and
-// *shm.Segment, or data, which is copied by way of CBOR. It may return an error.
+// [Process.Terminate]) and by Ctrl-C. Its other parameters are handles of shared
+// memory, such as *ring.Queue[int], *conn.Conn, *value.Array[int32], *lock.Mutex
+// and *shm.Segment, or data, which is copied by way of CBOR. Handles inside of
+// data cannot be passed. It may return an error.
 //
 // Register panics when f is not such a function or the name is taken.
 func Register(name string, f any) {
@@ -50,7 +51,7 @@ func Register(name string, f any) {
 	functions.Lock()
 	defer functions.Unlock()
 	if functions.m[name] != nil {
-		panic(fmt.Errorf("proc: a function %q is registered already", name))
+		panic(fmt.Errorf("proc: register %q: the name is taken", name))
 	}
 	if functions.m == nil {
 		functions.m = make(map[string]*function)
@@ -69,13 +70,11 @@ func describe(name string, f any) (*function, error) {
 	}
 	for i := range t.NumIn() {
 		p := t.In(i)
-		switch {
-		case i == 0 && p == contextType:
+		if i == 0 && p == contextType {
 			fn.ctx = true
 			continue
-		case p.Implements(handleType) && !p.Implements(heirType),
-			p.Kind() == reflect.Interface && p.NumMethod() > 0,
-			slices.Contains(nothingTypes, p.Kind()):
+		}
+		if !canPass(p) {
 			return nil, fmt.Errorf("proc: register %q: parameter %d: a %v cannot be passed to another process", name, i, p)
 		}
 		fn.params = append(fn.params, p)
@@ -98,33 +97,41 @@ func (fn *function) check(args []any) error {
 		return &ArgumentError{fn.name, -1, fmt.Sprintf("%d arguments, want %d", len(args), len(fn.params))}
 	}
 	for i, a := range args {
-		p := fn.params[i]
-		if a == nil {
-			if isHandle(p) || !nillable(p) {
-				return &ArgumentError{fn.name, i, fmt.Sprintf("is nil, want %v", p)}
-			}
-			continue
-		}
-		t := reflect.TypeOf(a)
+		p, t := fn.params[i], reflect.TypeOf(a)
+		var why string
 		switch {
+		case a == nil && (isHandle(p) || !nillable(p)):
+			why = fmt.Sprintf("is nil, want %v", p)
+		case a == nil:
 		case !t.AssignableTo(p):
-			return &ArgumentError{fn.name, i, fmt.Sprintf("is a %v, want %v", t, p)}
-		case isHandle(p) && p.Kind() == reflect.Pointer && reflect.ValueOf(a).IsNil():
-			return &ArgumentError{fn.name, i, fmt.Sprintf("is a nil %v", p)}
-		case !isHandle(p) && t.Implements(handleType):
-			return &ArgumentError{fn.name, i, fmt.Sprintf("is a %v, and the parameter a %v", t, p)}
+			why = fmt.Sprintf("is %v, want %v", t, p)
+		case isHandle(p) && reflect.ValueOf(a).IsZero():
+			why = fmt.Sprintf("is a %v that is nil", t)
+		case !isHandle(p) && holdsHandle(reflect.ValueOf(a), 0):
+			why = fmt.Sprintf("is %v with a handle, want %v, which is data", t, p)
+		}
+		if why != "" {
+			return &ArgumentError{fn.name, i, why}
 		}
 	}
 	return nil
 }
 
-// isHandle reports whether a parameter is a handle of shared memory.
-func isHandle(t reflect.Type) bool { return t.Implements(heirType) }
-
-func nillable(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Pointer, reflect.Interface, reflect.Slice, reflect.Map:
-		return true
+// encode returns the arguments that are data, each as CBOR.
+func (fn *function) encode(args []any) ([][]byte, error) {
+	var data [][]byte
+	for i, a := range args {
+		if fn.isHandle(i) {
+			continue
+		}
+		b, err := codec.CBOR.MarshalAppend(nil, a)
+		if err != nil {
+			return nil, &ArgumentError{fn.name, i, fmt.Sprintf("is %T: %v", a, err)}
+		}
+		data = append(data, b)
 	}
-	return false
+	return data, nil
 }
+
+// isHandle reports whether argument i is a handle of shared memory.
+func (fn *function) isHandle(i int) bool { return isHandle(fn.params[i]) }
