@@ -35,6 +35,13 @@ func BenchmarkFanIn(b *testing.B) { benchmarks(b, benchFanIn) }
 // BenchmarkFanInKill is the same while one of them dies every 100 ms.
 func BenchmarkFanInKill(b *testing.B) { benchmarks(b, benchFanInKill) }
 
+// BenchmarkOps is one operation on a lock or value that nobody else uses.
+func BenchmarkOps(b *testing.B) { benchmarks(b, benchOps) }
+
+// BenchmarkCount is one of two processes' turns at a common number. Its b.N are
+// nanoseconds.
+func BenchmarkCount(b *testing.B) { benchmarks(b, benchCount) }
+
 // benchmarks runs what the report runs, in names that benchstat can group.
 // Placement moves: compare only results whose canary-GB/s are of one class.
 func benchmarks(b *testing.B, bench string) {
@@ -90,7 +97,8 @@ func report(b *testing.B, sm sample) {
 	metric(sm.trips().P99, "p99-ns")
 	metric(sm.trips().P999, "p999-ns")
 	metric(float64(sm.pass.kills), "kills")
-	if sm.Bench != benchRTT {
+	metric(sm.share(), "least-share")
+	if sm.Bench != benchRTT && sm.Bench != benchOps && sm.Bench != benchCount {
 		metric(sm.msgs()*float64(sm.Size)/1e6, "MB/s")
 	}
 }

@@ -32,9 +32,9 @@ type role struct {
 
 // An order is a line that the parent writes to a child's standard input.
 type order struct {
-	Do    string `json:"do"`    // canary, ping, echo, send, recv, produce, consume, dismiss
-	N     int    `json:"n"`     // messages
-	Phase int    `json:"phase"` // of fan-in: passes so far, or 0: begin at once
+	Do    string `json:"do"`    // canary, ping, echo, send, recv, produce, consume, dismiss, count
+	N     int    `json:"n"`     // messages; of count, nanoseconds
+	Phase int    `json:"phase"` // of fan-in and count: passes so far, or 0: begin at once
 }
 
 // A reply is a line that a child writes to its standard output. Ready comes
@@ -45,10 +45,11 @@ type reply struct {
 	Lacking  bool       `json:"lacking,omitempty"` // Err is errors.ErrUnsupported
 	Start    int64      `json:"start"`             // the shared clock, ns
 	End      int64      `json:"end"`
-	CPU      int64      `json:"cpu"`     // ns of this process
-	Mallocs  uint64     `json:"mallocs"` // of this process
-	Count    int        `json:"count"`   // messages received, of fan-in
-	Sum      uint64     `json:"sum"`     // of their numbers
+	CPU      int64      `json:"cpu"`             // ns of this process
+	Mallocs  uint64     `json:"mallocs"`         // of this process
+	Count    int        `json:"count"`           // messages received, of fan-in
+	Sum      uint64     `json:"sum"`             // of their numbers; of count, the last one
+	Turns    []int      `json:"turns,omitempty"` // of count, by process
 	Trips    *quantiles `json:"trips,omitempty"`
 	Sighting *sighting  `json:"sighting,omitempty"`
 }
@@ -60,6 +61,7 @@ type child struct {
 	canary *canary
 	board  *board
 	got    tally
+	turns  []int
 	out    *json.Encoder
 }
 
@@ -206,7 +208,7 @@ func (c *child) obey(o order) error {
 	runtime.ReadMemStats(&after)
 	r.Mallocs = after.Mallocs - before.Mallocs
 	r.Trips = rec.quantiles()
-	r.Count, r.Sum = c.got.count, c.got.sum
+	r.Count, r.Sum, r.Turns = c.got.count, c.got.sum, c.turns
 	if end, ok := c.end.(interface{ lasted() time.Duration }); ok { // others did it
 		r.End, r.CPU, r.Mallocs = r.Start+int64(end.lasted()), 0, 0
 	}
@@ -227,6 +229,8 @@ func (c *child) work(o order, rec *recorder) error {
 		return c.produce(o)
 	case "consume":
 		return c.consume()
+	case "count":
+		return c.count(o)
 	case "dismiss":
 		return c.end.(fanEnd).dismiss(o.N)
 	}

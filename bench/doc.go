@@ -1,5 +1,6 @@
-// Command bench measures messages between processes: sluice's pipe and queue, and
-// beside them what people use today, in the same run.
+// Command bench measures messages between processes, and what they share: sluice's
+// pipe, queue, locks and values, and beside them what people use today, in the same
+// run.
 //
 //	go run ./bench                                  the report, in two minutes
 //	go run ./bench -quick                           a glance, in half a minute
@@ -33,6 +34,15 @@
 // os.Pipe) sends from and receives into buffers of its own; what does not is
 // written and read in place.
 //
+// ops: one process uses a lock or a value that nobody else uses, again and again:
+// lock and unlock, load, add, and for records of 256 bytes load and update. Beside
+// them stand the locks and atomics of Go, which know no other process.
+//
+// count: two processes, each on a CPU of its own and with GOMAXPROCS=2, add 1 to a
+// number as often as they can for 150 ms: under a lock, or with Value.Add. The
+// number must be right in the end. The shares are how the turns were divided, in
+// percent, the lesser one first.
+//
 // # Waiting
 //
 //   - spin: both ends poll and never sleep. Sockets and pipes are polled with
@@ -52,7 +62,8 @@
 // # Others
 //
 // -twin PROGRAM runs a program in another language that does the same, and -python
-// Python's multiprocessing.Queue, both within each repetition.
+// Python's multiprocessing.Queue and its Value with a lock, both within each
+// repetition.
 //
 // # Floors
 //

@@ -29,8 +29,10 @@ type group struct {
 	procs []*process
 	share *shared
 	watch *os.File // the canary's memory; nil: no canary
-	board *board   // nil but for fan-in
+	board *board   // nil but for fan-in and count
 	phase int      // passes so far
+
+	counted int // turns so far
 }
 
 // newGroup starts the processes and waits until all have opened their ends.
@@ -46,7 +48,7 @@ func newGroup(s spec, at place) (g *group, err error) {
 			return g, err
 		}
 	}
-	if s.fan() && !g.impl.solo {
+	if (s.fan() || s.Bench == benchCount) && !g.impl.solo {
 		if g.board, err = newBoard(s); err != nil {
 			return g, err
 		}

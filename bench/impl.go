@@ -28,6 +28,20 @@ func init() {
 		bareImpl,
 		futexImpl,
 		memcpyImpl,
+		mutexCountImpl,
+		valueCountImpl,
+		pythonCountImpl,
+		mutexOps,
+		syncMutexOps,
+		rlockOps,
+		syncRLockOps,
+		semaphoreOps,
+		loadOps,
+		atomicLoadOps,
+		addOps,
+		atomicAddOps,
+		recordLoadOps,
+		recordUpdateOps,
 	}
 }
 
@@ -123,8 +137,14 @@ func (im *impl) sizesOf(sizes []int) []int {
 
 // pinned reports whether each process is to stay on a CPU of its own. One that
 // holds both ends, or that runs as users would run it, may use both, and so may
-// those of a fan-in, of which there are mostly more than CPUs.
-func (im *impl) pinned(s spec) bool { return !im.threads(s) && !s.fan() }
+// those of a fan-in, of which there are mostly more than CPUs. Those that count
+// stay, for on one CPU they would not meet.
+func (im *impl) pinned(s spec) bool {
+	if s.Bench == benchCount {
+		return !im.program
+	}
+	return !im.threads(s) && !s.fan()
+}
 
 // threads reports whether a process is to run on two CPUs at a time.
 func (im *impl) threads(s spec) bool {

@@ -53,7 +53,7 @@ func parse(args []string, errw io.Writer) (*options, error) {
 	fs.StringVar(&producers, "producers", "4", "`numbers` of producers in fan-in, each from 1 to 8, as 1,2,8")
 	fs.StringVar(&consumers, "consumers", "4", "likewise of consumers")
 	fs.Uint64Var(&o.seed, "seed", 1, "`number` that decides whom fanin-kill kills")
-	fs.BoolVar(&o.python, "python", false, "measure Python's multiprocessing.Queue too, if there is a python3")
+	fs.BoolVar(&o.python, "python", false, "measure Python's multiprocessing.Queue and Value too, if there is a python3")
 	fs.BoolVar(&o.json, "json", false, "print one JSON object per line instead of the report")
 	fs.StringVar(&o.svg, "svg", "bench.svg", "`file` for the plots; empty: none. With -json: none unless given")
 	fs.StringVar(&o.twin, "twin", "", "`program` to run between repetitions, whose figures join the report (see twin.go)")

@@ -15,7 +15,7 @@ import (
 // fields are what design section 13 promises, and what came with them.
 var fields = strings.Fields(`bench impl wait size producers consumers
 	p50_ns p99_ns p999_ns msgs_per_s bytes_per_s cpu_ns_per_msg allocs_per_msg placement
-	n p50_ns_min p50_ns_max msgs_per_s_min msgs_per_s_max canary_ns in_process starved kills`)
+	n p50_ns_min p50_ns_max msgs_per_s_min msgs_per_s_max canary_ns in_process starved kills share`)
 
 func TestJSONHasExactlyTheFields(t *testing.T) {
 	var out bytes.Buffer

@@ -14,9 +14,10 @@ type pass struct {
 	mallocs uint64        // likewise
 	trips   *quantiles    // of round trips only
 	kills   int           // of processes that were replaced
+	turns   []int         // of each process that counts
 }
 
-// run exchanges n messages, which are expected to take so long.
+// run exchanges n messages, or counts for n nanoseconds, which are expected to take so long.
 func (g *group) run(n int, expected time.Duration) (pass, error) {
 	watchdog := time.After(patience + 10*expected)
 	switch {
@@ -24,9 +25,11 @@ func (g *group) run(n int, expected time.Duration) (pass, error) {
 		return g.runKill(n, watchdog)
 	case g.spec.fan():
 		return g.runFan(n, watchdog)
+	case g.spec.Bench == benchCount:
+		return g.runCount(n, watchdog)
 	}
 	first, second := "ping", "echo"
-	if g.spec.Bench == benchThroughput {
+	if g.spec.Bench != benchRTT {
 		first, second = "send", "recv"
 	}
 	at := []int{0}

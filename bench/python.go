@@ -23,8 +23,25 @@ var pythonImpl = &impl{
 	open:    openPython,
 }
 
-//go:embed python.py
-var pythonProgram string
+// pythonCountImpl is two Python processes that count under the lock of a
+// multiprocessing.Value.
+var pythonCountImpl = &impl{
+	name:    "python-count",
+	benches: []string{benchCount},
+	waits:   []string{waitBlock},
+	solo:    true,
+	program: true,
+	only:    []int{8},
+	open:    openPython,
+}
+
+var (
+	//go:embed python.py
+	pythonQueue string
+
+	//go:embed pythoncount.py
+	pythonCount string
+)
 
 // pythonEnd has an interpreter at work.
 type pythonEnd struct {
@@ -41,7 +58,11 @@ func openPython(s spec, side int, files []*os.File) (endpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w: %w", err, errors.ErrUnsupported)
 	}
-	e := &pythonEnd{size: s.Size, cmd: exec.Command(name, "-c", pythonProgram)}
+	program := pythonQueue
+	if s.Bench == benchCount {
+		program = pythonCount
+	}
+	e := &pythonEnd{size: s.Size, cmd: exec.Command(name, "-c", program)}
 	e.cmd.Stderr = os.Stderr
 	if e.orders, err = e.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -67,6 +88,19 @@ func (e *pythonEnd) fan(c crew, each int) (t tally, err error) {
 	}
 	e.took = time.Duration(seconds * 1e9)
 	return t, nil
+}
+
+func (e *pythonEnd) count(d time.Duration) (turns []int, last uint64, err error) {
+	if _, err := fmt.Fprintln(e.orders, d.Seconds()); err != nil {
+		return nil, 0, err
+	}
+	turns = make([]int, 2)
+	var seconds float64
+	if _, err := fmt.Fscan(e.answers, &turns[0], &turns[1], &last, &seconds); err != nil {
+		return nil, 0, fmt.Errorf("bench: python3 answers nothing: %w", err)
+	}
+	e.took = time.Duration(seconds * 1e9)
+	return turns, last, nil
 }
 
 func (e *pythonEnd) send(n int) error {

@@ -11,6 +11,7 @@ type ratio struct {
 	label  string
 	a, b   spec
 	longer bool // how many times longer a takes, not how many times better it is
+	goal   string
 }
 
 // ratios are those of two processes.
@@ -36,6 +37,11 @@ var ratios = []ratio{
 	oneWay(64, "queue in batches, spinning, against the pipe in batches", "queue-batch", waitSpin, "pipe-batch", waitSpin),
 	oneWay(64, "queue spinning, against the twin's vy128_rel", "queue", waitSpin, "twin-vy128_rel", waitSpin),
 	oneWay(64, "queue as it comes, against Python's", "queue", waitAdaptive, "python", waitBlock),
+	undisturbed("Value.Load, against a load of an atomic.Int64", loadOps, atomicLoadOps, 1.5),
+	undisturbed("Value.Add, against an add to an atomic.Int64", addOps, atomicAddOps, 1.5),
+	undisturbed("lock.Mutex, against sync.Mutex", mutexOps, syncMutexOps, 3),
+	counting("lock.Mutex around an increment", mutexCountImpl, "at least ×10"),
+	counting("Value.Add", valueCountImpl, ""),
 }
 
 func trips(label, a, waitA, b, waitB string) ratio {
@@ -54,6 +60,21 @@ func times64(label, wait string) ratio {
 func oneWay(bytes int, label, a, waitA, b, waitB string) ratio {
 	return ratio{label: size(bytes) + " one way, " + label,
 		a: spec{benchThroughput, a, waitA, bytes, 1, 1}, b: spec{benchThroughput, b, waitB, bytes, 1, 1}}
+}
+
+// undisturbed says how many times longer an operation takes than its model.
+func undisturbed(label string, a, b *impl, most float64) ratio {
+	return ratio{label: label + ", times as long", longer: true,
+		goal: "at most " + times(most),
+		a:    spec{benchOps, a.name, waitSpin, a.only[0], 1, 1},
+		b:    spec{benchOps, b.name, waitSpin, b.only[0], 1, 1}}
+}
+
+// counting compares with Python.
+func counting(label string, a *impl, goal string) ratio {
+	return ratio{label: "two processes count, " + label + ", against a locked multiprocessing.Value", goal: goal,
+		a: spec{benchCount, a.name, waitAdaptive, 8, 1, 1},
+		b: spec{benchCount, pythonCountImpl.name, waitBlock, 8, 1, 1}}
 }
 
 // fanRatios are those of one crew.
@@ -101,7 +122,11 @@ func writeRatios(to io.Writer, rows []row) {
 		if q.longer {
 			x = better(b, a)
 		}
-		fmt.Fprintf(to, "%10s%s %s\n", times(x), star(a.Starved || b.Starved), q.label)
+		goal := ""
+		if q.goal != "" {
+			goal = " (goal: " + q.goal + ")"
+		}
+		fmt.Fprintf(to, "%10s%s %s%s\n", times(x), star(a.Starved || b.Starved), q.label, goal)
 		any = true
 	}
 	if any {

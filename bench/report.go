@@ -59,6 +59,7 @@ func writePlacement(to io.Writer, p string, rows []row) {
 		"CPU/msg", "allocs/msg", "n", "msg/s range", "vs unix"}, left: 3}
 	fan := table{head: []string{"fan-in", "wait", "impl", "from x to", "msg/s", "B/s", "CPU/msg",
 		"allocs/msg", "n", "msg/s range", "killed", "vs chan", "vs unixpacket"}, left: 4}
+	ops := newLockTables()
 	for _, r := range rows {
 		what := []string{size(r.Size), r.Wait, r.name()}
 		cost := []string{optional(r.CPU, duration), fmt.Sprintf("%.2f", r.Allocs), r.reps()}
@@ -70,6 +71,7 @@ func writePlacement(to io.Writer, p string, rows []row) {
 				optional(r.P999, duration)}, cost,
 				[]string{optional(r.P50Min, duration) + "…" + optional(r.P50Max, duration),
 					versus(rows, r, unixImpl)})
+		case ops.add(rows, r):
 		case r.fan():
 			fan.add(what, []string{r.crew().String()}, rates, cost,
 				[]string{span, killed(r), versus(rows, r, chanImpl), versus(rows, r, unixpacketImpl)})
@@ -80,6 +82,7 @@ func writePlacement(to io.Writer, p string, rows []row) {
 	rtt.write(to)
 	rate.write(to)
 	fan.write(to)
+	ops.write(to)
 	writeRatios(to, rows)
 }
 

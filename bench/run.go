@@ -25,7 +25,21 @@ const (
 	minBudget = 20 * time.Millisecond
 	maxBudget = time.Second
 	fanFloor  = 100 * time.Millisecond
+
+	opsBudget   = 20 * time.Millisecond
+	countBudget = 150 * time.Millisecond
 )
+
+// fixed is the budget of what needs no more, and no less; 0: there is none.
+func (s spec) fixed() time.Duration {
+	switch s.Bench {
+	case benchOps:
+		return opsBudget
+	case benchCount:
+		return countBudget
+	}
+	return 0
+}
 
 // overhead is what a repetition of s takes beyond its budget.
 func (s spec) overhead() time.Duration {
@@ -85,7 +99,7 @@ func (at place) two() bool {
 // possible reports whether the machine can do this measurement: two that poll
 // on one CPU would measure the scheduler's time slice.
 func (at place) possible(s spec) bool {
-	return s.Wait != waitSpin || at.two() || s.Impl == memcpyImpl.name
+	return s.Wait != waitSpin || at.two() || s.Impl == memcpyImpl.name || s.Bench == benchOps
 }
 
 // A runner works through the measurements and collects the samples.
@@ -152,6 +166,9 @@ func (r *runner) repeat(rep int) {
 func (r *runner) budgetNow(s spec, left int) time.Duration {
 	if r.budget > 0 {
 		return r.budget
+	}
+	if fixed := s.fixed(); fixed > 0 {
+		return fixed
 	}
 	return max(s.floor(), budgetFor(r.total-time.Since(r.began), left, overheads(r.specs)))
 }

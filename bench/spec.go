@@ -15,6 +15,8 @@ const (
 	benchThroughput = "throughput"
 	benchFanIn      = "fanin"
 	benchFanInKill  = "fanin-kill" // and every 100 ms one of them dies
+	benchOps        = "ops"        // of one process, on what nobody else uses
+	benchCount      = "count"      // two processes take turns
 
 	waitSpin     = "spin"     // poll, never sleep
 	waitBlock    = "block"    // sleep, never poll
@@ -98,7 +100,7 @@ func catalog(sizes []int) []spec {
 func (m menu) catalog() []spec {
 	var all []spec
 	for _, im := range impls {
-		if im == pythonImpl && !m.python {
+		if im.program && !m.python || im.aside() && m.quick {
 			continue
 		}
 		for _, b := range im.benches {
@@ -126,6 +128,15 @@ func (im *impl) brief(wait string) bool {
 		return wait != waitBlock
 	}
 	return wait == waitBlock
+}
+
+// aside reports whether a glance leaves it out: no goal is set for it.
+func (im *impl) aside() bool {
+	switch im {
+	case rlockOps, syncRLockOps, semaphoreOps, recordLoadOps, recordUpdateOps:
+		return true
+	}
+	return false
 }
 
 // specs are one, or for fan-in one for each crew.

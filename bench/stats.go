@@ -27,6 +27,7 @@ type row struct {
 	InProcess bool     `json:"in_process"`
 	Starved   bool     `json:"starved"` // none of the n had its CPUs to itself
 	Kills     int      `json:"kills"`   // in all n
+	Share     *float64 `json:"share"`   // of all turns, of who had the fewest
 
 	starved int // repetitions that had not: left out, or all
 }
@@ -100,6 +101,7 @@ func summary(of []sample) row {
 		MsgsMax:   *most(msgs),
 		Canary:    median(all(sample.line)),
 		InProcess: im != nil && im.inProcess,
+		Share:     median(all(sample.share)),
 	}
 }
 
@@ -113,6 +115,14 @@ func (s sample) trips() quantiles {
 
 func (s sample) msgs() float64   { return float64(s.pass.n) / s.pass.elapsed.Seconds() }
 func (s sample) allocs() float64 { return float64(s.pass.mallocs) / float64(s.pass.n) }
+
+// share is NaN where nobody takes turns.
+func (s sample) share() float64 {
+	if len(s.pass.turns) == 0 {
+		return math.NaN()
+	}
+	return float64(slices.Min(s.pass.turns)) / float64(s.pass.n)
+}
 
 // cpu is NaN where the system does not say what a process has used.
 func (s sample) cpu() float64 {
