@@ -61,9 +61,10 @@ type end struct {
 	w atomic.Pointer[ring.Writer]
 	r atomic.Pointer[ring.Reader]
 
-	eof   atomic.Bool  // io.EOF was returned once, and stays
-	phase atomic.Int32 // changed with mu held
-	seen  atomic.Int64 // when a Try call looked at the peers last
+	side  atomic.Pointer[sideband] // of strangers who met at a socket; else nil
+	eof   atomic.Bool              // io.EOF was returned once, and stays
+	phase atomic.Int32             // changed with mu held
+	seen  atomic.Int64             // when a Try call looked at the peers last
 
 	mu      sync.Mutex // held in Close, in Handover, and to look at the peers
 	cleanup runtime.Cleanup
@@ -150,6 +151,9 @@ func (e *end) close() error {
 	e.phase.Store(phaseClosed)
 	e.cleanup.Stop()
 	e.mu.Unlock()
+	if b := e.side.Load(); b != nil {
+		b.close()
+	}
 	var err error
 	for _, r := range []*ring.Ring{e.out, e.in} {
 		if r != nil {

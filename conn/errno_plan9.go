@@ -4,3 +4,6 @@ import "errors"
 
 // errPipe is what ErrBrokenPipe also is.
 var errPipe = errors.New("broken pipe")
+
+// errInUse is what ErrAddressInUse also is.
+var errInUse = errors.New("address in use")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
 	"os"
 	"strings"
 )
@@ -58,6 +60,36 @@ var (
 	// next call goes on with the next message.
 	// It satisfies errors.Is(err, io.ErrUnexpectedEOF).
 	ErrMessageLost error = &sentinel{"conn: message lost", io.ErrUnexpectedEOF}
+)
+
+// Errors of strangers who meet. What a call returns names the address.
+var (
+	// ErrAddressInUse means that a live listener has the address.
+	// It satisfies errors.Is(err, fs.ErrExist), and is syscall.EADDRINUSE.
+	ErrAddressInUse error = &sentinel{"conn: address in use", errors.Join(fs.ErrExist, errInUse)}
+
+	// ErrListenerClosed means that the listener has been closed here.
+	// It satisfies errors.Is(err, os.ErrClosed), and net.ErrClosed.
+	ErrListenerClosed error = &sentinel{"conn: listener is closed", errors.Join(os.ErrClosed, net.ErrClosed)}
+
+	// ErrAuth means that the two sides do not have the same key.
+	ErrAuth error = &sentinel{"conn: authentication failed", nil}
+
+	// ErrNotAllowed means that the listener does not let this user in.
+	// It satisfies errors.Is(err, fs.ErrPermission).
+	ErrNotAllowed error = &sentinel{"conn: not allowed", fs.ErrPermission}
+
+	// ErrProtocol means that the other side does not speak this protocol, or
+	// another version of it.
+	ErrProtocol error = &sentinel{"conn: not the same protocol", nil}
+
+	// ErrRefused means that the listener refused for another reason, which
+	// the text gives.
+	ErrRefused error = &sentinel{"conn: refused", nil}
+
+	// ErrNoSocket means that descriptors cannot be sent over a connection
+	// that was not made by Dial and Listen, or was passed to another process.
+	ErrNoSocket error = &sentinel{"conn: no socket to send descriptors over", errors.ErrUnsupported}
 )
 
 // sentinel is an error that is also another one.

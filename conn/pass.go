@@ -48,16 +48,7 @@ func inherit(name string, o *Options, want direction) (*end, error) {
 	v := o.withDefaults()
 	var p attachment
 	which := -1
-	p.want = func(s *shm.Segment) error {
-		if which = p.endOf(s.ID()); which < 0 {
-			return &shm.FormatError{Segment: s.Name(), Field: "pipe end",
-				Got: s.ID(), Want: "a participant that has one"}
-		}
-		if is := p.may(which); is != want {
-			return fmt.Errorf("%w: it %v, not %v", ErrDirection, is, want)
-		}
-		return nil
-	}
+	p.want = func(s *shm.Segment) error { return p.belongs(s, want, &which) }
 	seg, detail, err := shm.Inherited(name, v.segment(&p))
 	if err != nil {
 		return nil, fmt.Errorf("conn: inherit %s: %w", name, err)
@@ -68,6 +59,19 @@ func inherit(name string, o *Options, want direction) (*end, error) {
 		return nil, fmt.Errorf("conn: inherit %s: %w", name, errors.Join(err, p.discard()))
 	}
 	return e, nil
+}
+
+// belongs finds out which end the participant is, and refuses one that does not
+// do what want says.
+func (p *attachment) belongs(s *shm.Segment, want direction, which *int) error {
+	if *which = p.endOf(s.ID()); *which < 0 {
+		return &shm.FormatError{Segment: s.Name(), Field: "pipe end",
+			Got: s.ID(), Want: "a participant that has one"}
+	}
+	if is := p.may(*which); is != want {
+		return fmt.Errorf("%w: it %v, not %v", ErrDirection, is, want)
+	}
+	return nil
 }
 
 // endOf returns which end a participant is, -1 if it is none.
@@ -129,6 +133,9 @@ func (e *end) handover() (shm.Handover, error) {
 	}
 	e.phase.Store(phaseMoved)
 	e.cleanup.Stop()
+	if b := e.side.Load(); b != nil {
+		b.close() // the socket stays behind
+	}
 	return shm.Handover{Segment: e.seg, Move: true, Detail: detailOf(d)}, nil
 }
 

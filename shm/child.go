@@ -92,19 +92,7 @@ func Pass(cmd *exec.Cmd, name string, h Handle) error {
 			return fmt.Errorf("shm: pass %q: %w", name, fs.ErrExist)
 		}
 	}
-	ho, err := h.Handover()
-	if err != nil {
-		return fmt.Errorf("shm: pass %q: %w", name, err)
-	}
-	e := entry{name: name, segment: ho.Segment.name, detail: ho.Detail,
-		uuid: ho.Segment.head.uuid}
-	fd := -1
-	if ho.Move {
-		e.id = ho.Segment.id
-		fd, err = ho.Segment.giveUp()
-	} else {
-		fd, err = ho.Segment.reopen()
-	}
+	e, fd, err := handOver(name, h)
 	if err != nil {
 		return fmt.Errorf("shm: pass %q: %w", name, err)
 	}
@@ -113,6 +101,24 @@ func Pass(cmd *exec.Cmd, name string, h Handle) error {
 	cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 	cmd.Env = addEntry(cmd.Environ(), e)
 	return nil
+}
+
+// handOver takes a handle out of this process, or opens another way to it for
+// one that stays. The descriptor is the caller's.
+func handOver(name string, h Handle) (e entry, fd int, err error) {
+	ho, err := h.Handover()
+	if err != nil {
+		return e, -1, err
+	}
+	e = entry{name: name, segment: ho.Segment.name, detail: ho.Detail,
+		uuid: ho.Segment.head.uuid, fd: 3}
+	if ho.Move {
+		e.id = ho.Segment.id
+		fd, err = ho.Segment.giveUp()
+	} else {
+		fd, err = ho.Segment.reopen()
+	}
+	return e, fd, err
 }
 
 // giveUp ends this attachment without leaving, and returns the descriptor that

@@ -89,3 +89,14 @@ func Membarrier() error                     { return errors.ErrUnsupported }
 func Yield()                                {}
 func Affinity() ([]int, error)              { return nil, errors.ErrUnsupported }
 func SetAffinity(pid int, cpus []int) error { return errors.ErrUnsupported }
+
+func PeerCred(fd int) (pid, uid, gid int, err error) { return 0, 0, 0, errors.ErrUnsupported }
+func Rights(fds ...int) []byte                       { return nil }
+func ParseRights(oob []byte) (fds []int)             { return nil }
+func LockDir(path string) (unlock func(), err error) { return nil, errors.ErrUnsupported }
+
+// Truncated needs Linux.
+const Truncated = 0
+
+// RightsSpace needs Linux.
+var RightsSpace = 0
