@@ -23,3 +23,6 @@ func (m *Mutex) EventWord() *atomic.Uint32 { return mem.Uint32(m.spot.Data, mute
 // NoSpin makes waiters of this handle sleep at once: how long others spin
 // differs from run to run.
 func (m *Mutex) NoSpin() { m.l.room.spin = wait.NewSpinner(wait.Never) }
+
+// TryAsNewcomer takes the lock as Lock does in its first attempt.
+func (m *Mutex) TryAsNewcomer() (bool, error) { return m.l.try(false) }

@@ -117,17 +117,19 @@ func (l *word) lock(ctx context.Context) error {
 	if ok || err != nil {
 		return err
 	}
-	for since, patient := time.Now(), false; ; {
+	q := newQueued(l)
+	defer q.free()
+	for patient := false; ; {
 		if !patient && l.spokenFor() {
 			l.giveWay()
 			patient = true // whoever it was has had its chance
-		} else if err := l.room.wait(ctx, (*claim)(l)); err != nil {
+		} else if err := l.room.wait(ctx, q); err != nil {
 			return err
 		}
 		if !l.seg.Usable() {
 			return l.seg.Retain() // which says why
 		}
-		patient = patient || time.Since(since) > patience
+		patient = patient || q.late()
 		l.letIn()
 		if ok, err := l.try(patient); ok || err != nil {
 			return err
@@ -147,11 +149,15 @@ func (l *word) spokenFor() bool {
 
 // ask asks those who have not waited for long to let us go first.
 func (l *word) ask() {
-	if v := l.w.Load(); v&ownerBits != 0 && v&(lost|starving) == 0 {
+	if v := l.w.Load(); unasked(v) {
 		hook.At("lock.ask")
 		l.w.CompareAndSwap(v, v|starving)
 	}
 }
+
+// unasked reports whether a word of that value says that somebody has the lock,
+// and that nobody has asked for it.
+func unasked(v uint64) bool { return v&ownerBits != 0 && v&(lost|starving) == 0 }
 
 // giveWay leaves a free lock to somebody who has waited for long. If that one
 // has died or given up, we take it after all.
@@ -269,6 +275,35 @@ func (c *claim) Ready() bool {
 	v := c.w.Load()
 	owner := v & ownerBits
 	return owner == 0 || v&lost != 0 || over(c.seg, owner) || !c.seg.Usable()
+}
+
+// queued is the condition of one who waits for a lock, and has to be told when it
+// is time to ask for it: woken up again and again, it may find the lock held
+// each time.
+type queued struct {
+	l     *word
+	since time.Time
+}
+
+var queuedPool = sync.Pool{New: func() any { return new(queued) }}
+
+func newQueued(l *word) *queued {
+	q := queuedPool.Get().(*queued)
+	q.l, q.since = l, time.Now()
+	return q
+}
+
+func (q *queued) free() {
+	q.l = nil
+	queuedPool.Put(q)
+}
+
+// late reports whether it has waited for long.
+func (q *queued) late() bool { return time.Since(q.since) > patience }
+
+// Ready reports whether to try again, or to ask.
+func (q *queued) Ready() bool {
+	return (*claim)(q.l).Ready() || unasked(q.l.w.Load()) && q.late()
 }
 
 // A room is where the goroutines of this process wait for one event.
