@@ -112,6 +112,11 @@ func (h *handle) Closed() bool { return h.e.gone() }
 // segment and which of the two ends it is.
 func (h *handle) Name() string { return h.e.name }
 
+// otherName is the name of the other end.
+func (h *handle) otherName() string {
+	return h.e.seg.Name() + "." + string(rune('a'+1-h.e.which))
+}
+
 // String returns the name and the state of the end.
 func (h *handle) String() string { return h.e.describe() }
 

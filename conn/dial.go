@@ -20,6 +20,9 @@ type DialOptions struct {
 	// of failing when there is none.
 	Wait bool
 
+	// Fallback lets DialStream connect to an ordinary Unix stream socket.
+	Fallback bool
+
 	// Conn tunes the connection. Its Size is that of both directions; the
 	// memory is this process's.
 	Conn Options

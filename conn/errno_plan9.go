@@ -7,3 +7,5 @@ var errPipe = errors.New("broken pipe")
 
 // errInUse is what ErrAddressInUse also is.
 var errInUse = errors.New("address in use")
+
+func noSharedMemory(error) bool { return true }
