@@ -6,118 +6,122 @@ import (
 	"time"
 )
 
-// deadline is a context that is done while a point in time lies in the past,
-// which may be moved to and fro, also under calls that are waiting for it. It
-// can be done and then not be any more.
+// deadline is a point in time that may be moved to and fro, also under calls
+// that are waiting for it.
 type deadline struct {
 	mu    sync.Mutex
+	now   *moment // what calls wait for at present
 	timer *time.Timer
-	turn  int // which setting the timer belongs to
+}
+
+// A moment is a context that is done once a deadline has passed. As long as it
+// has not, the deadline can be moved; a later one is another moment.
+type moment struct {
+	mu    sync.Mutex
 	done  chan struct{}
+	over  bool
 	funcs map[*func()]struct{} // to be called when it is done
 }
 
-var _ context.Context = (*deadline)(nil)
+var _ context.Context = (*moment)(nil)
+
+// context returns what a call that begins now waits for.
+func (d *deadline) context() *moment {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.current()
+}
+
+// current is context with mu held.
+func (d *deadline) current() *moment {
+	if d.now == nil {
+		d.now = &moment{done: make(chan struct{})}
+	}
+	return d.now
+}
 
 // set moves the deadline; zero is none.
 func (d *deadline) set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.turn++
 	if d.timer != nil {
 		d.timer.Stop()
 		d.timer = nil
 	}
-	if d.expired() {
-		d.done = nil // whoever waits has been told
+	if d.current().Err() != nil {
+		d.now = nil // whoever waited has been told
 	}
 	if t.IsZero() {
 		return
 	}
+	m := d.current()
 	left := time.Until(t)
 	if left <= 0 {
-		d.expire()
+		m.expire()
 		return
 	}
-	turn := d.turn
-	d.timer = time.AfterFunc(left, func() {
+	var timer *time.Timer
+	timer = time.AfterFunc(left, func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if d.turn == turn {
-			d.expire()
+		if d.timer == timer { // and not moved meanwhile
+			m.expire()
 		}
 	})
+	d.timer = timer
 }
 
-// channel returns the channel that is closed when the deadline passes.
-func (d *deadline) channel() chan struct{} {
-	if d.done == nil {
-		d.done = make(chan struct{})
-	}
-	return d.done
-}
-
-func (d *deadline) expired() bool {
-	select {
-	case <-d.channel():
-		return true
-	default:
-		return false
-	}
-}
-
-// expire tells everybody.
-func (d *deadline) expire() {
-	if d.expired() {
+// expire makes the moment come.
+func (m *moment) expire() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.over {
 		return
 	}
-	close(d.done)
-	for f := range d.funcs {
+	m.over = true
+	close(m.done)
+	for f := range m.funcs {
 		go (*f)()
 	}
-	d.funcs = nil
+	m.funcs = nil
 }
 
 // Done implements context.Context.
-func (d *deadline) Done() <-chan struct{} {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.channel()
-}
+func (m *moment) Done() <-chan struct{} { return m.done }
 
 // Err implements context.Context.
-func (d *deadline) Err() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.expired() {
+func (m *moment) Err() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.over {
 		return context.DeadlineExceeded
 	}
 	return nil
 }
 
-// Deadline implements context.Context: it may change, so there is none to go by.
-func (d *deadline) Deadline() (time.Time, bool) { return time.Time{}, false }
+// Deadline implements context.Context: it may move, so there is none to go by.
+func (m *moment) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 // Value implements context.Context.
-func (d *deadline) Value(any) any { return nil }
+func (m *moment) Value(any) any { return nil }
 
 // AfterFunc is what context.AfterFunc calls, and spares it a goroutine.
-func (d *deadline) AfterFunc(f func()) (stop func() bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.expired() {
+func (m *moment) AfterFunc(f func()) (stop func() bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.over {
 		go f()
 		return func() bool { return false }
 	}
-	if d.funcs == nil {
-		d.funcs = make(map[*func()]struct{})
+	if m.funcs == nil {
+		m.funcs = make(map[*func()]struct{})
 	}
-	d.funcs[&f] = struct{}{}
+	m.funcs[&f] = struct{}{}
 	return func() bool {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		_, waiting := d.funcs[&f]
-		delete(d.funcs, &f)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		_, waiting := m.funcs[&f]
+		delete(m.funcs, &f)
 		return waiting
 	}
 }

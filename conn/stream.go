@@ -34,7 +34,8 @@ type side struct {
 
 // enter waits for the turn until the deadline.
 func (s *side) enter() error {
-	if err := s.deadline.Err(); err != nil {
+	m := s.deadline.context()
+	if m.Err() != nil {
 		return os.ErrDeadlineExceeded
 	}
 	select {
@@ -45,7 +46,7 @@ func (s *side) enter() error {
 	select {
 	case s.turn <- struct{}{}:
 		return nil
-	case <-s.deadline.Done():
+	case <-m.Done():
 		return os.ErrDeadlineExceeded
 	}
 }
@@ -113,7 +114,7 @@ func (s *Stream) peek() ([]byte, error) {
 	}
 	for len(s.rest) == 0 {
 		s.release()
-		b, err := s.c.Peek(&s.read.deadline)
+		b, err := s.c.Peek(s.read.deadline.context())
 		if err != nil {
 			return nil, err
 		}
@@ -146,7 +147,7 @@ func (s *Stream) Write(p []byte) (n int, err error) {
 	chunk := s.chunk()
 	for len(p) > 0 {
 		m := min(len(p), chunk)
-		if err := s.c.SendBytes(&s.write.deadline, p[:m]); err != nil {
+		if err := s.c.SendBytes(s.write.deadline.context(), p[:m]); err != nil {
 			return n, s.fail("write", err)
 		}
 		n, p = n+m, p[m:]
@@ -163,7 +164,7 @@ func (s *Stream) ReadFrom(r io.Reader) (n int64, err error) {
 	defer s.write.leave()
 	chunk := s.chunk()
 	for {
-		b, err := s.c.Reserve(&s.write.deadline, chunk)
+		b, err := s.c.Reserve(s.write.deadline.context(), chunk)
 		if err != nil {
 			return n, s.fail("write", err)
 		}
