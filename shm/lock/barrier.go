@@ -35,6 +35,7 @@ type Barrier struct {
 	action  func() error
 	party   party
 	room    room
+	key     uint64 // for the race detector
 }
 
 // A barrier is laid out as
@@ -76,7 +77,7 @@ func (b *Barrier) attach(p place.Spot, o *Options) error {
 	case n > MaxParties:
 		return &shm.FormatError{Segment: p.Name(), Field: "number of parties", Got: n, Want: fmt.Sprint("1 to ", MaxParties)}
 	}
-	b.spot, b.parties, b.action = p, int(n), o.Action
+	b.spot, b.parties, b.action, b.key = p, int(n), o.Action, p.Key()
 	b.state = mem.Uint64(p.Data, barrierState)
 	b.cells = mem.Slice[atomic.Uint64](p.Data, barrierCells, p.Seg.Slots())
 	b.room = newRoom(mem.Uint32(p.Data, barrierEvent), p.Seg)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/sluice-ipc/sluice/internal/hook"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/shm"
 )
 
@@ -15,6 +16,8 @@ func (b *Barrier) meet(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	defer b.part(func(p *party) { p.inside-- })
+	race.Release(b.key)
+	defer race.Acquire(b.key)
 	for {
 		v, err := b.entrance(ctx)
 		if err != nil {
@@ -79,6 +82,7 @@ func (b *Barrier) last(v round) (bool, error) {
 	if !b.state.CompareAndSwap(uint64(v), uint64(acting)) { //sync:barrier-round acquire: what the others did before they arrived
 		return false, nil
 	}
+	race.Acquire(b.key)
 	failed := true
 	defer func() {
 		if failed { // or has panicked
@@ -89,6 +93,7 @@ func (b *Barrier) last(v round) (bool, error) {
 		return true, fmt.Errorf("%w: action: %w", ErrBarrierBroken, err)
 	}
 	failed = false
+	race.Release(b.key)
 	if b.complete(acting) {
 		return true, nil
 	}

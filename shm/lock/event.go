@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/place"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/shm"
 )
 
@@ -25,6 +26,7 @@ type Event struct {
 	spot  place.Spot
 	state *atomic.Uint64
 	room  room
+	key   uint64 // for the race detector
 }
 
 // The state of an event counts how often it changed, so that it is odd while
@@ -43,7 +45,7 @@ func (*Event) kind() string { return "event" }
 func (*Event) size(*Options, int) (int64, error) { return eventSize, nil }
 
 func (e *Event) attach(p place.Spot, _ *Options) error {
-	e.spot = p
+	e.spot, e.key = p, p.Key()
 	e.state = mem.Uint64(p.Data, eventState)
 	e.room = newRoom(mem.Uint32(p.Data, eventWord), p.Seg)
 	return nil
@@ -58,6 +60,7 @@ func (e *Event) Set() error {
 		return wrap("set", e.spot.Name(), err)
 	}
 	hook.At("lock.event.set")
+	race.Release(e.key)
 	e.state.Or(isSet) //sync:event-state release: what was done before Set
 	hook.At("lock.event.wake")
 	e.room.ev.WakeAll() // also when it was set already: who did that may have died before this
@@ -85,6 +88,7 @@ func (e *Event) Clear() error {
 func (e *Event) IsSet() bool {
 	v := e.state.Load() //sync:event-state acquire: what was done before Set
 	runtime.KeepAlive(e)
+	race.Acquire(e.key)
 	return v&isSet != 0
 }
 
@@ -98,6 +102,7 @@ func (e *Event) Wait(ctx context.Context) error {
 	defer e.spot.Seg.Release()
 	hook.At("lock.event.look")
 	from := e.state.Load() //sync:event-state acquire: what was done before Set
+	defer race.Acquire(e.key)
 	if from&isSet != 0 {
 		return nil
 	}
