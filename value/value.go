@@ -35,7 +35,10 @@ type Number interface{ Integer | Float }
 //
 // The calls that cannot fail work for as long as the handle is reachable, also
 // after Close, when they act for somebody who has left.
-type Value[T Number] struct {
+type Value[T Number] struct{ word }
+
+// A word is a value whose type does not matter.
+type word struct {
 	c     *cell
 	watch watch
 	spot  place.Spot
@@ -135,13 +138,17 @@ func (v *Value[T]) Load() T {
 // Store changes the number to n.
 func (v *Value[T]) Store(n T) {
 	v.c.bits.Store(mem.ToBits(n)) //sync:value release: what we did before
-	v.changed()
+	if v.watched() {
+		v.wake()
+	}
 }
 
 // Swap changes the number to n and returns what it was.
 func (v *Value[T]) Swap(n T) (old T) {
 	w := v.c.bits.Swap(mem.ToBits(n)) //sync:value release: what we did before
-	v.changed()
+	if v.watched() {
+		v.wake()
+	}
 	return mem.FromBits[T](w)
 }
 
@@ -165,7 +172,9 @@ func (v *Value[T]) swap(w uint64, n T) bool {
 	if !v.c.bits.CompareAndSwap(w, mem.ToBits(n)) { //sync:value release: what we did before
 		return false
 	}
-	v.changed()
+	if v.watched() {
+		v.wake()
+	}
 	return true
 }
 
@@ -176,7 +185,9 @@ func (v *Value[T]) Add(delta T) T {
 		return v.addFloat(delta)
 	}
 	w := v.c.bits.Add(mem.ToBits(delta)) //sync:value release: what we did before
-	v.changed()
+	if v.watched() {
+		v.wake()
+	}
 	return mem.FromBits[T](w)
 }
 
@@ -200,24 +211,32 @@ func (v *Value[T]) Update(f func(T) T) T {
 // Or sets the bits of mask, and returns what the number was.
 func Or[T Integer](v *Value[T], mask T) (old T) {
 	w := v.c.bits.Or(mem.ToBits(mask)) //sync:value release: what we did before
-	v.changed()
+	if v.watched() {
+		v.wake()
+	}
 	return mem.FromBits[T](w)
 }
 
 // And keeps the bits of mask only, and returns what the number was.
 func And[T Integer](v *Value[T], mask T) (old T) {
 	w := v.c.bits.And(mem.ToBits(mask)) //sync:value release: what we did before
-	v.changed()
+	if v.watched() {
+		v.wake()
+	}
 	return mem.FromBits[T](w)
 }
 
-// changed wakes those who wait for the number to change, after it has.
-func (v *Value[T]) changed() {
-	if !wait.Quiet(&v.c.event) {
-		hook.At("value.wake")
-		v.watch.wake()
-	}
+// watched reports, after the number has changed, whether to wake those who wait
+// for that.
+func (v *word) watched() bool {
+	some := wait.Asleep(&v.c.event)
 	runtime.KeepAlive(v)
+	return some
+}
+
+func (v *word) wake() {
+	hook.At("value.wake")
+	v.watch.wake()
 }
 
 // Wait waits until the number is no longer old, and returns what it then is. A
