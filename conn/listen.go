@@ -95,7 +95,8 @@ type Listener struct {
 	all    sync.WaitGroup
 
 	mu      sync.Mutex
-	pending []*handshake // under way, the oldest first
+	news    chan struct{} // closed, and replaced, when ready has got one
+	pending []*handshake  // under way, the oldest first
 	over    bool
 }
 
@@ -129,6 +130,7 @@ func Listen(addr string, o *ListenOptions) (*Listener, error) {
 	l := &Listener{
 		o: v, sock: sock, file: file, addr: sock.Addr().(*net.UnixAddr),
 		ready: make(chan *Conn, v.Backlog), closed: make(chan struct{}),
+		news: make(chan struct{}),
 	}
 	l.all.Go(l.run)
 	return l, nil
@@ -160,6 +162,43 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 	case <-ctx.Done():
 		return nil, l.failed(ctx.Err())
 	}
+}
+
+// Poll waits until Accept would not block, and accepts nothing: [Waitable]. It is
+// ready once it is closed, too.
+func (l *Listener) Poll(ctx context.Context) (bool, error) {
+	for {
+		l.mu.Lock()
+		ready, news := len(l.ready) > 0 || l.over, l.news
+		l.mu.Unlock()
+		if ready {
+			return true, nil
+		}
+		select {
+		case <-news:
+		case <-l.closed:
+		case <-ctx.Done():
+			if ctx.Err() == context.DeadlineExceeded {
+				return false, nil
+			}
+			return false, l.failed(ctx.Err())
+		}
+	}
+}
+
+// TryPoll is Poll without waiting.
+func (l *Listener) TryPoll() (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.ready) > 0 || l.over, nil
+}
+
+// announce wakes those in Poll.
+func (l *Listener) announce() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.news)
+	l.news = make(chan struct{})
 }
 
 func (l *Listener) failed(err error) error {
@@ -269,6 +308,7 @@ func (l *Listener) shake(h *handshake) {
 		c.Close()
 		return
 	}
+	l.announce()
 	s.send([]byte{packetWelcome}, nil) // if it has gone, reading will tell
 	h.c.SetDeadline(time.Time{})
 	e.side.Load().start()

@@ -4,6 +4,7 @@ package sys
 
 import (
 	"errors"
+	"os"
 	"time"
 )
 
@@ -100,3 +101,9 @@ const Truncated = 0
 
 // RightsSpace needs Linux.
 var RightsSpace = 0
+
+func Readable(fd int) (bool, error)             { return false, errors.ErrUnsupported }
+func Epoll(fd int) (ep int, ok bool, err error) { return -1, false, errors.ErrUnsupported }
+func Eventfd() (int, error)                     { return -1, errors.ErrUnsupported }
+func RaiseEventfd(f *os.File)                   {}
+func DrainEventfd(f *os.File)                   {}
