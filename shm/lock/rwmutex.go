@@ -23,9 +23,9 @@ import (
 //
 // A writer that waits keeps new readers out, so who has a read lock must not ask
 // for another one before giving it back: it may wait for ever, for a writer that
-// waits for it. A reader that has waited for a millisecond goes before the
-// writers that have not got the lock by then. So neither side is kept out for
-// long by the other.
+// waits for it. Readers that have missed a turn, and waited for a millisecond, go
+// before the writers that have not got the lock by then. So neither side is kept
+// out for long by the other.
 //
 // Taking a read lock changes one word, that no other participant changes.
 // Taking the lock for writing looks at one word for each slot of the segment.
