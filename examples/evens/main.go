@@ -1,5 +1,5 @@
-// Command evens starts itself twice: one process puts the even numbers below ten
-// into a queue, and another, when the first is done, prints them.
+// Command evens has one process put the even numbers below ten into a queue, and
+// another, when the first is done, print them.
 //
 //	go run ./examples/evens
 package main
@@ -8,51 +8,40 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"os"
-	"os/exec"
 
 	"github.com/sluice-ipc/sluice/ring"
-	"github.com/sluice-ipc/sluice/shm"
+	"github.com/sluice-ipc/sluice/shm/proc"
 )
 
+func init() {
+	proc.Register("putEvens", putEvens)
+	proc.Register("printAll", printAll)
+}
+
 func main() {
-	if len(os.Args) < 2 {
-		numbers, err := ring.AnonymousQueue[int]("numbers", nil)
-		check(err)
-		run("put", numbers)
-		run("print", numbers)
-		return
-	}
-	q, err := ring.InheritedQueue[int]("numbers", nil)
+	proc.Main() // in a child, runs its function and exits
+	numbers, err := ring.AnonymousQueue[int]("numbers", nil)
 	check(err)
-	if os.Args[1] == "put" {
-		putEvens(context.Background(), q)
-	} else {
-		printAll(context.Background(), q)
+	for _, f := range []string{"putEvens", "printAll"} {
+		p, err := proc.Start(f, numbers)
+		check(err)
+		check(p.Wait(context.Background()))
 	}
 }
 
-func putEvens(ctx context.Context, q *ring.Queue[int]) {
+func putEvens(ctx context.Context, q *ring.Queue[int]) error {
 	for n := 0; n < 10; n += 2 {
 		check(q.Put(ctx, n))
 	}
-	check(q.CloseSend()) // nobody puts any more, in any process
+	return q.CloseSend() // nobody puts any more, in any process
 }
 
-func printAll(ctx context.Context, q *ring.Queue[int]) {
+func printAll(ctx context.Context, q *ring.Queue[int]) error {
 	for n, err := range q.All(ctx) { // until everything has been taken
 		check(err)
 		fmt.Println(n)
 	}
-}
-
-// run runs this program as a child that has the queue, and waits for its end.
-func run(role string, numbers *ring.Queue[int]) {
-	cmd := exec.Command(os.Args[0], role)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	check(shm.Pass(cmd, "numbers", numbers))
-	check(shm.Start(cmd))
-	check(cmd.Wait())
+	return nil
 }
 
 func check(err error) {

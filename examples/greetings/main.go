@@ -1,7 +1,7 @@
 // Command greetings sends greetings through a pipe from one process to another,
 // until STOP.
 //
-//	go run ./examples/seeds/greetings
+//	go run ./examples/greetings
 package main
 
 import (
