@@ -79,16 +79,7 @@ func nudge(f func()) (stop func()) {
 	quit, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		for {
-			select {
-			case <-quit:
-				return
-			default:
-				f()
-				runtime.Gosched()
-				sys.Yield()
-			}
-		}
+		until(quit, func() bool { f(); return false })
 	}()
 	return func() {
 		close(quit)
