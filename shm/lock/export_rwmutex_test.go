@@ -1,8 +1,11 @@
 package lock
 
 import (
+	"context"
+	"errors"
 	"sync/atomic"
 
+	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/wait"
 	"github.com/sluice-ipc/sluice/shm"
 )
@@ -40,3 +43,47 @@ func (s *Semaphore) Bytes() []byte { return s.spot.Data }
 
 // NoSpin makes waiters of this handle sleep at once.
 func (s *Semaphore) NoSpin() { s.room.spin = wait.NewSpinner(wait.Never) }
+
+// RawLock is Lock without naming its error, which takes another way each time.
+func (m *RWMutex) RawLock(ctx context.Context) error { return m.raw(m.lock(ctx)) }
+
+// RawRLock is RLock in the same way.
+func (m *RWMutex) RawRLock(ctx context.Context) error {
+	ok, err := m.tryRead()
+	if !ok && err == nil {
+		err = m.waitToRead(ctx)
+	}
+	return m.raw(err)
+}
+
+func (m *RWMutex) raw(err error) error {
+	if err == nil || errors.Is(err, ErrOwnerDied) {
+		return errors.Join(err, m.spot.Seg.Retain())
+	}
+	return err
+}
+
+// Drain returns the word that a writer sleeps on who waits for readers.
+func (m *RWMutex) Drain() *atomic.Uint32 { return mem.Uint32(m.spot.Data, rwDrain) }
+
+// Events returns the words that writers sleep on who wait for each other, and
+// readers.
+func (m *RWMutex) Events() (writers, readers *atomic.Uint32) {
+	return mem.Uint32(m.spot.Data, rwEvent), mem.Uint32(m.spot.Data, rwEnter)
+}
+
+// RawAcquire is Acquire without naming its error.
+func (s *Semaphore) RawAcquire(ctx context.Context) error {
+	err := s.wait(ctx, s.me)
+	if err == nil {
+		err = s.spot.Seg.Retain()
+		s.held.Add(1)
+	}
+	return err
+}
+
+// LookFrom makes the next look begin at that permit.
+func (s *Semaphore) LookFrom(i int) { s.hint.Store(int32(i)) }
+
+// Event returns the word that waiters sleep on.
+func (s *Semaphore) Event() *atomic.Uint32 { return mem.Uint32(s.spot.Data, semEvent) }
