@@ -36,7 +36,7 @@ type Blackboard[T any] struct {
 func (b *Blackboard[T]) Load() (T, uint64) {
 	var v T
 	raw := mem.BytesOf(&v)
-	k := b.c.read(raw)
+	k, _ := b.c.read(raw)
 	b.plain.Settle(raw)
 	runtime.KeepAlive(b)
 	return v, k

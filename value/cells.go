@@ -116,21 +116,22 @@ func (c *cells) try(dst []byte) (version uint64, whole bool) {
 	return k, c.seq.Load()-2*k <= 2*c.n-2
 }
 
-// read copies the latest value to dst, whole, and returns its version. A writer
+// read copies the latest value to dst, whole, and returns its version and how many
+// tries it took. A writer
 // that is dead or stopped does not hold it up. Writers that are faster than it can
 // overtake it; each time that happens they have finished something, and after a
 // few times they pause for it.
-func (c *cells) read(dst []byte) uint64 {
-	k, whole := c.try(dst)
-	for i := 1; !whole; i++ {
-		if i < c.fair {
-			k, whole = c.try(dst)
+func (c *cells) read(dst []byte) (version uint64, tries int) {
+	version, whole := c.try(dst)
+	for tries = 1; !whole; tries++ {
+		if tries < c.fair {
+			version, whole = c.try(dst)
 			continue
 		}
-		k, whole = c.ask(dst)
-		whole = whole || i > c.fair+lastTry
+		version, whole = c.ask(dst)
+		whole = whole || tries > c.fair+lastTry
 	}
-	return k
+	return version, tries
 }
 
 // lastTry is how often a reader asks. Who keeps to the rules grants it one of the

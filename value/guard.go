@@ -45,12 +45,17 @@ func (g *guard) do(ctx context.Context, f func() error) error {
 	}
 	err := g.m.Lock(ctx)
 	if errors.Is(err, lock.ErrOwnerDied) {
-		return errors.Join(err, g.m.MarkConsistent(), g.m.Unlock())
+		return errors.Join(err, g.hand())
 	}
 	if err != nil {
 		return err
 	}
 	return g.held(f)
+}
+
+// hand gives the lock up, with nothing to be told of it any more.
+func (g *guard) hand() error {
+	return errors.Join(g.m.MarkConsistent(), g.m.Unlock())
 }
 
 // held calls f and unlocks.

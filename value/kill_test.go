@@ -2,7 +2,11 @@
 
 package value_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/sluice-ipc/sluice/internal/shmtest"
+)
 
 // kills are the parts of TestKillEveryInstruction; files add theirs in init.
 var kills = map[string]func(t *testing.T){}
@@ -20,4 +24,13 @@ func atLeast(t *testing.T, want, got int) {
 	if got < want {
 		t.Errorf("%d points, want at least %d", got, want)
 	}
+}
+
+// thinned reports whether a point is left out: all but one in so many are, and
+// more where tests are to be short.
+func thinned(p *shmtest.Point, every int) bool {
+	if testing.Short() {
+		every *= 7
+	}
+	return p.K > 0 && p.K%every != 0
 }

@@ -45,7 +45,7 @@ func (r *Record[T]) Load() T {
 func (r *Record[T]) LoadVersion() (T, uint64) {
 	var v T
 	b := mem.BytesOf(&v)
-	k := r.c.read(b)
+	k, _ := r.c.read(b)
 	r.plain.Settle(b)
 	runtime.KeepAlive(r)
 	return v, k

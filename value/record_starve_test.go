@@ -1,0 +1,59 @@
+//go:build linux
+
+package value_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/sluice-ipc/sluice/internal/shmtest"
+	"github.com/sluice-ipc/sluice/value"
+)
+
+// A reader beside writers that store without a pause gets a value after a bounded
+// number of tries: they pause for it when it asks. Beside that the test tells what
+// happens when it asks late.
+func TestWritersPauseForAReader(t *testing.T) {
+	for _, s := range sizes {
+		for _, writers := range []int{1, 2} {
+			for _, fair := range []int{1, 8, 1000} {
+				t.Run(fmt.Sprintf("%s/%d writers/asking after %d", s.name, writers, fair), func(t *testing.T) {
+					s.starve(t, s.name, writers, fair)
+				})
+			}
+		}
+	}
+}
+
+func starveFor[T payload](t *testing.T, size string, writers, fair int) {
+	name := fresh(t)
+	r := must(value.CreateRecord(name, fill[T](0), nil))
+	defer r.Close()
+	for range writers {
+		shmtest.Start(t, "record-store", size, name).Expect("writing")
+	}
+	value.Impatient(r, fair)
+	loads := 5000
+	if testing.Short() {
+		loads = 500
+	}
+	tries, most, asked := 0, 0, 0
+	var longest time.Duration
+	begin, first := time.Now(), r.Version()
+	for range loads {
+		start := time.Now()
+		_, _, n := value.LoadCounted(r)
+		longest = max(longest, time.Since(start))
+		tries, most = tries+n, max(most, n)
+		if n > fair {
+			asked++
+		}
+	}
+	stores := r.Version() - first
+	t.Logf("%d loads took %d tries, one of them %d and at most %v; %d asked; a store took %v beside them",
+		loads, tries, most, longest, asked, time.Since(begin)/time.Duration(stores+1))
+	if most >= fair+value.LastTry {
+		t.Error("a load gave up")
+	}
+}
