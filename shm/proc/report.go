@@ -64,9 +64,14 @@ func (e *ExitError) parse(said []byte) {
 		e.Err, e.Panic, e.Stack = r.Err, r.Panic, r.Stack
 		return
 	}
-	text, stack, _ := strings.Cut(string(said), "\n\ngoroutine ")
-	e.Panic = strings.TrimPrefix(strings.TrimSpace(text), "panic: ")
-	if stack != "" {
-		e.Stack = "goroutine " + stack
+	text := strings.TrimSpace(string(said))
+	head, stack, ok := strings.Cut(text, "\n\ngoroutine ")
+	switch {
+	case text == "":
+	case ok && strings.HasPrefix(head, "panic: "):
+		e.Panic, e.Stack = strings.TrimPrefix(head, "panic: "), "goroutine "+stack
+	default:
+		// The runtime says which error it is before it begins to crash.
+		e.Panic, e.Stack = "fatal error, see its standard error", text
 	}
 }

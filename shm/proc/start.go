@@ -45,6 +45,7 @@ func (p *Process) Start() error {
 	}
 	err = shm.Start(p.Cmd)
 	c.alive.Close()
+	p.args = nil // so that they can be garbage before this process is
 	if err != nil {
 		c.report.Close()
 		c.life.Close()
