@@ -15,23 +15,6 @@ import (
 	"github.com/sluice-ipc/sluice/value"
 )
 
-// A trio is a value that says which one it is in each word.
-type trio struct {
-	A, B, C uint64
-	Odd     bool
-}
-
-func trioOf(n uint64) trio { return trio{n, 3 * n, ^n, n%2 == 1} }
-
-// num returns which one v is, which has to be whole.
-func (v trio) num(t testing.TB) uint64 {
-	t.Helper()
-	if v != trioOf(v.A) {
-		t.Fatalf("torn: %v", v)
-	}
-	return v.A
-}
-
 // recordActs are what children do that are killed or stopped in the middle: each
 // gets handles, does once what comes then, and returns it.
 var recordActs = map[string]func(r *value.Record[trio]) func(){
