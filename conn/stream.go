@@ -7,6 +7,9 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/sluice-ipc/sluice/internal/mem"
+	"github.com/sluice-ipc/sluice/internal/wait"
 )
 
 // Stream makes a net.Conn of a connection: bytes without boundaries, deadlines,
@@ -14,44 +17,46 @@ import (
 // runs over shared memory. It is safe for use by many goroutines.
 //
 // Read returns io.EOF after the last byte when the other side has closed, closed
-// for writing, or died; Write then fails with syscall.EPIPE. After a deadline
-// calls fail with os.ErrDeadlineExceeded, and after Close with net.ErrClosed. All
-// errors but io.EOF are of type *net.OpError.
+// for writing, or died, and Write then fails with [ErrBrokenPipe], which is
+// syscall.EPIPE. So they do after CloseRead and CloseWrite here. After a deadline
+// calls fail with os.ErrDeadlineExceeded, and after Close with net.ErrClosed. When
+// bytes are missing, because the other side sends messages in pieces and gave one
+// up, Read fails for good. All errors but io.EOF are of type *net.OpError.
+//
+// A Stream whose Conn was passed to another process fails as if it was closed;
+// that is not possible while a part of what arrived has been read.
 type Stream struct {
 	c             *Conn
 	local, remote net.Addr
 
 	read, write side
-	rest        []byte // of what was peeked; whoever has read's turn has it
-	peeked      bool
+
+	// Of whoever is in the gate of read.
+	rest   []byte // of what was peeked
+	peeked bool
+	broken error // bytes are missing; stays
 }
 
 // A side is one direction of a stream.
 type side struct {
+	gate     wait.Gate // of who calls; its end gives back what is on loan
 	deadline deadline
-	turn     chan struct{} // full while a call is at it
 }
 
-// enter waits for the turn until the deadline.
+// enter waits until nobody else is at it, or the deadline passes. The stream's
+// gates keep out those who would find a loan in the middle; those of the ring
+// tell who is blocked that the connection has closed.
 func (s *side) enter() error {
 	m := s.deadline.context()
 	if m.Err() != nil {
 		return os.ErrDeadlineExceeded
 	}
-	select {
-	case s.turn <- struct{}{}:
-		return nil
-	default:
+	err := s.gate.Enter(m)
+	if err == wait.ErrGateClosed {
+		return ErrClosed
 	}
-	select {
-	case s.turn <- struct{}{}:
-		return nil
-	case <-m.Done():
-		return os.ErrDeadlineExceeded
-	}
+	return err
 }
-
-func (s *side) leave() { <-s.turn }
 
 // Addr is the address of a stream's side: that of the listener, or the name of
 // the end.
@@ -63,72 +68,99 @@ func (Addr) Network() string { return "sluice" }
 func (a Addr) String() string { return a.Name }
 
 // NewStream makes a stream of a connection, which is the stream's from then on.
-// The other side must do the same, or know that messages have no boundaries.
+// The other side must do the same, or know that messages have no boundaries; its
+// Options.MaxMessage must not be below this one's, or 64 KiB.
 func NewStream(c *Conn) *Stream {
 	return newStream(c, Addr{c.Name()}, Addr{c.otherName()})
 }
 
 func newStream(c *Conn, local, remote Addr) *Stream {
-	s := &Stream{c: c, local: local, remote: remote}
-	s.read.turn, s.write.turn = make(chan struct{}, 1), make(chan struct{}, 1)
-	return s
+	return &Stream{c: c, local: local, remote: remote}
 }
 
 // maxChunk is the most bytes that Write sends as one message: few enough for the
 // other side to read while we write on.
 const maxChunk = 64 << 10
 
-// chunk returns how many bytes are sent as one message.
-func (s *Stream) chunk() int { return min(maxChunk, max(s.c.MaxReserve()/3, 1)) }
+// chunk returns how many bytes are sent as one message. The other side may hold
+// one that it has read in part, and there is room for more.
+func (s *Stream) chunk() int {
+	return max(min(maxChunk, s.c.MaxReserve()/3, s.c.handle.e.opts.MaxMessage), 1)
+}
 
 // Read reads what has arrived, at least a byte unless p is empty.
 func (s *Stream) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, s.fail("read", s.idle(&s.read, receives))
+	}
 	if err := s.read.enter(); err != nil {
 		return 0, s.fail("read", err)
 	}
-	defer s.read.leave()
-	if len(p) == 0 {
-		return 0, s.fail("read", s.usable())
-	}
-	b, err := s.peek()
+	err := s.peek()
 	if err != nil {
+		s.read.gate.Leave()
 		return 0, s.fail("read", err)
 	}
-	n := copy(p, b)
-	s.consume(n)
+	n := s.take(p)
+	s.read.gate.Leave()
 	return n, nil
 }
 
-// usable returns why the stream cannot be used any more.
-func (s *Stream) usable() error {
-	if s.c.Closed() {
-		return ErrClosed
+// idle returns what a call that has nothing to do fails with.
+func (s *Stream) idle(d *side, dir direction) error {
+	if d.deadline.context().Err() != nil {
+		return os.ErrDeadlineExceeded
+	}
+	return s.c.handle.e.usable("use", dir)
+}
+
+// peek waits for bytes. The messages of another side that knows nothing of
+// streams may be empty, without end.
+func (s *Stream) peek() error {
+	for len(s.rest) == 0 {
+		s.release()
+		m := s.read.deadline.context()
+		switch {
+		case s.broken != nil:
+			return s.broken
+		case m.Err() != nil:
+			return os.ErrDeadlineExceeded
+		}
+		b, err := s.c.Peek(m)
+		if err != nil {
+			if errors.Is(err, ErrMessageLost) || errors.Is(err, ErrTooLarge) {
+				s.broken = err
+			}
+			return err
+		}
+		s.rest, s.peeked = b, true
 	}
 	return nil
 }
 
-// peek waits for bytes and returns them where they lie.
-func (s *Stream) peek() ([]byte, error) {
-	if err := s.usable(); err != nil {
-		return nil, err
-	}
-	for len(s.rest) == 0 {
-		s.release()
-		b, err := s.c.Peek(s.read.deadline.context())
+// take copies what was peeked to p, and what has arrived behind it as long as
+// there is room: a peer that writes little at a time is read in one go.
+func (s *Stream) take(p []byte) int {
+	n := mem.Copy(p, s.rest)
+	s.rest = s.rest[n:]
+	for len(s.rest) == 0 && n < min(len(p), maxTake) {
+		b, err := s.c.More()
 		if err != nil {
-			return nil, err
+			break
 		}
-		s.rest, s.peeked = b, true
+		m := mem.Copy(p[n:], b)
+		s.rest = b[m:]
+		n += m
 	}
-	return s.rest, nil
+	if len(s.rest) == 0 {
+		s.release()
+	}
+	return n
 }
 
-// consume says that n of the bytes have been read.
-func (s *Stream) consume(n int) {
-	if s.rest = s.rest[n:]; len(s.rest) == 0 {
-		s.release()
-	}
-}
+// maxTake is when Read stops to look for more: who writes waits for what has not
+// been given back.
+const maxTake = 16 << 10
 
 func (s *Stream) release() {
 	if s.peeked {
@@ -140,108 +172,62 @@ func (s *Stream) release() {
 // Write sends all of p, waiting for room. When it fails it returns how many
 // bytes were sent. What two goroutines write at a time is not mixed.
 func (s *Stream) Write(p []byte) (n int, err error) {
+	if len(p) == 0 {
+		return 0, s.fail("write", s.idle(&s.write, sends))
+	}
 	if err := s.write.enter(); err != nil {
 		return 0, s.fail("write", err)
 	}
-	defer s.write.leave()
-	chunk := s.chunk()
-	for len(p) > 0 {
+	n, err = s.send(p)
+	s.write.gate.Leave()
+	return n, s.fail("write", err)
+}
+
+// send is Write in the gate.
+func (s *Stream) send(p []byte) (n int, err error) {
+	for chunk := s.chunk(); len(p) > 0; {
+		ctx := s.write.deadline.context()
+		if ctx.Err() != nil {
+			return n, os.ErrDeadlineExceeded
+		}
 		m := min(len(p), chunk)
-		if err := s.c.SendBytes(s.write.deadline.context(), p[:m]); err != nil {
-			return n, s.fail("write", err)
+		if err := s.c.SendBytes(ctx, p[:m]); err != nil {
+			return n, err
 		}
 		n, p = n+m, p[m:]
 	}
-	return n, s.fail("write", s.usable())
+	return n, nil
 }
 
-// ReadFrom sends what r yields until its end, which is read straight into shared
-// memory. It implements io.ReaderFrom. While r blocks, other writers wait.
-func (s *Stream) ReadFrom(r io.Reader) (n int64, err error) {
-	if err := s.write.enter(); err != nil {
-		return 0, s.fail("write", err)
-	}
-	defer s.write.leave()
-	chunk := s.chunk()
-	for {
-		b, err := s.c.Reserve(s.write.deadline.context(), chunk)
-		if err != nil {
-			return n, s.fail("write", err)
-		}
-		m, err := readInto(r, b, s.c)
-		n += int64(m)
-		switch {
-		case err == io.EOF:
-			return n, nil
-		case err != nil:
-			return n, err
-		}
-	}
-}
-
-// readInto reads once into a reservation and sends what it got.
-func readInto(r io.Reader, b []byte, c *Conn) (n int, err error) {
-	defer func() {
-		if n == 0 {
-			c.Abort() // also when r panics
-		}
-	}()
-	m, err := r.Read(b)
-	if m <= 0 {
-		return 0, err
-	}
-	if err2 := c.Commit(m); err2 != nil {
-		return 0, err2
-	}
-	return m, err
-}
-
-// WriteTo writes to w what arrives until the end, straight out of shared memory.
-// It implements io.WriterTo.
-func (s *Stream) WriteTo(w io.Writer) (n int64, err error) {
-	if err := s.read.enter(); err != nil {
-		return 0, s.fail("read", err)
-	}
-	defer s.read.leave()
-	for {
-		b, err := s.peek()
-		if err == io.EOF {
-			return n, nil
-		}
-		if err != nil {
-			return n, s.fail("read", err)
-		}
-		m, err := w.Write(b)
-		n += int64(m)
-		s.consume(min(max(m, 0), len(b)))
-		if err != nil {
-			return n, err
-		}
-		if m < len(b) {
-			return n, io.ErrShortWrite
-		}
-	}
-}
-
-// Close closes the stream and wakes those who are blocked on it.
+// Close closes the stream and wakes those who are blocked on it. What was written
+// can still be read by the other side.
 func (s *Stream) Close() error {
 	err := s.c.Close()
-	// What was peeked and not read keeps the memory; nobody reads any more.
-	select {
-	case s.read.turn <- struct{}{}:
-		s.release()
-		s.read.leave()
-	default: // whoever is reading finds out
-	}
+	s.read.deadline.end()
+	s.write.deadline.end()
+	s.read.end(s.release)
+	s.write.end(func() {})
 	return s.fail("close", err)
 }
 
+// end lets nobody in any more, and runs last when who is in has left.
+func (s *side) end(last func()) { s.gate.Close(func() {}, last) }
+
 // CloseWrite ends what this side sends: the other reads io.EOF after the last
 // byte.
-func (s *Stream) CloseWrite() error { return s.fail("close", s.c.CloseWrite()) }
+func (s *Stream) CloseWrite() error {
+	err := s.c.CloseWrite()
+	s.write.end(func() {})
+	return s.fail("close", err)
+}
 
-// CloseRead ends what this side reads: the other's Write fails.
-func (s *Stream) CloseRead() error { return s.fail("close", s.c.CloseRead()) }
+// CloseRead ends what this side reads: the other's Write fails, and what has
+// arrived and was not read is lost.
+func (s *Stream) CloseRead() error {
+	err := s.c.CloseRead()
+	s.read.end(s.release)
+	return s.fail("close", err)
+}
 
 // LocalAddr returns the address of this side.
 func (s *Stream) LocalAddr() net.Addr { return s.local }
@@ -249,7 +235,8 @@ func (s *Stream) LocalAddr() net.Addr { return s.local }
 // RemoteAddr returns the address of the other side.
 func (s *Stream) RemoteAddr() net.Addr { return s.remote }
 
-// Conn returns the connection under the stream.
+// Conn returns the connection under the stream, to ask it who is at the other
+// side, or to send descriptors over. Messages are the stream's.
 func (s *Stream) Conn() *Conn { return s.c }
 
 // SetDeadline sets both deadlines, also of calls that are waiting. Zero is none.
@@ -258,15 +245,16 @@ func (s *Stream) SetDeadline(t time.Time) error {
 }
 
 // SetReadDeadline sets the deadline of Read.
-func (s *Stream) SetReadDeadline(t time.Time) error {
-	s.read.deadline.set(t)
-	return s.fail("set", s.usable())
-}
+func (s *Stream) SetReadDeadline(t time.Time) error { return s.set(&s.read, t) }
 
 // SetWriteDeadline sets the deadline of Write.
-func (s *Stream) SetWriteDeadline(t time.Time) error {
-	s.write.deadline.set(t)
-	return s.fail("set", s.usable())
+func (s *Stream) SetWriteDeadline(t time.Time) error { return s.set(&s.write, t) }
+
+func (s *Stream) set(d *side, t time.Time) error {
+	if !d.deadline.set(t) || s.c.Closed() {
+		return s.fail("set", ErrClosed)
+	}
+	return nil
 }
 
 // fail makes an error one of a net.Conn.
@@ -274,43 +262,17 @@ func (s *Stream) fail(op string, err error) error {
 	switch {
 	case err == nil || err == io.EOF:
 		return err
-	case errors.Is(err, ErrClosed):
-		err = net.ErrClosed
 	case errors.Is(err, context.DeadlineExceeded), err == os.ErrDeadlineExceeded:
 		err = os.ErrDeadlineExceeded
 	case errors.Is(err, ErrBrokenPipe):
-		err = &sentinel{err.Error(), errPipe}
+		err = ErrBrokenPipe
+	case !errors.Is(err, ErrClosed):
+	case s.c.Closed() || op == "set":
+		err = net.ErrClosed
+	case op == "read":
+		return io.EOF // only this direction is closed
+	case op == "write":
+		err = ErrBrokenPipe
 	}
 	return &net.OpError{Op: op, Net: Addr{}.Network(), Source: s.local, Addr: s.remote, Err: err}
-}
-
-// Streams returns the listener as a net.Listener, whose connections are Streams.
-func (l *Listener) Streams() net.Listener { return streams{l} }
-
-type streams struct{ l *Listener }
-
-func (s streams) Accept() (net.Conn, error) {
-	c, err := s.l.Accept(context.Background())
-	if err != nil {
-		return nil, &net.OpError{Op: "accept", Net: Addr{}.Network(), Addr: s.Addr(), Err: err}
-	}
-	return newStream(c, Addr{s.l.Addr()}, Addr{c.otherName()}), nil
-}
-
-func (s streams) Close() error   { return s.l.Close() }
-func (s streams) Addr() net.Addr { return Addr{s.l.Addr()} }
-
-// DialStream is Dial for a listener that serves streams. With o.Fallback it
-// connects to an ordinary Unix stream socket if that is what has the address, or
-// where there is no shared memory: the result is then a *net.UnixConn.
-func DialStream(ctx context.Context, addr string, o *DialOptions) (net.Conn, error) {
-	c, err := Dial(ctx, addr, o)
-	if err == nil {
-		return newStream(c, Addr{c.Name()}, Addr{addr}), nil
-	}
-	if o == nil || !o.Fallback || !noSharedMemory(err) {
-		return nil, err
-	}
-	var d net.Dialer
-	return d.DialContext(ctx, "unix", addr)
 }
