@@ -41,7 +41,7 @@
 // the [Repairer] of what lies in the segment; the slot is reused only after
 // that. While somebody sleeps ([Segment.Asleep]), deaths are noticed at once
 // through a pidfd (where the kernel and the PID namespace allow it) and in any
-// case within a tick of 50 ms, or of 100 µs for each segment that the process
+// case within a tick of 50 ms, or of 500 µs for each segment that the process
 // sleeps on if that is more. Who is too busy to sleep calls [Segment.Heed].
 //
 // Descriptors hold the locks. A program that closes descriptors which it did

@@ -37,9 +37,10 @@ type Segment struct {
 	fault atomic.Pointer[error] // why the segment is poisoned
 
 	// pass is held while the tick or a watcher looks at this segment, so
-	// that Close can wait for that. It guards watched and heeded.
+	// that Close can wait for that. It guards watched, covered and heeded.
 	pass    sync.Mutex
 	watched []watchedSlot
+	covered bool          // everybody in the roster that watched goes by is watched
 	heeded  int           // how often Heed has looked
 	roster  atomic.Uint32 // the roster that watched goes by
 	looked  atomic.Int64  // when somebody looked last, by the monotonic clock

@@ -51,10 +51,11 @@ const (
 
 	// tickShare is how much longer it is for each segment: looking at one
 	// takes some microseconds, and thousands of sleepers shall cost next to
-	// nothing. It is as long as tickTime for 500 segments.
-	tickShare = 100 * time.Microsecond
+	// nothing. It is as long as tickTime for 100 segments.
+	tickShare = 500 * time.Microsecond
 
-	// fullEvery is how many ticks lie between two that test our own lock too.
+	// fullEvery is how many ticks lie between two that test all locks, our own
+	// included, although all peers are watched.
 	fullEvery = 20
 )
 
@@ -179,6 +180,10 @@ func (s *Segment) lookOnce(self bool) {
 	}
 	defer s.Release()
 	s.guarded(func() error {
+		if !self && s.covered && s.ctl.roster.Load() == s.roster.Load() {
+			s.nudge() // deaths are reported
+			return nil
+		}
 		if self {
 			s.checkSelf()
 		}

@@ -99,6 +99,7 @@ func (w *procWatch) drop(s *Segment) {
 // holds pass.
 func (s *Segment) watchAll() {
 	r := s.ctl.roster.Load() //sync:shm-roster acquire: which slots have changed
+	covered := true
 	for i := range s.slots {
 		w := s.slots[i].word.Load() //sync:shm-slot acquire: who the owner says it is
 		pid := s.slots[i].pid.Load()
@@ -106,14 +107,26 @@ func (s *Segment) watchAll() {
 			// Also when that process has exited, but its lock is still
 			// held, by a child of it between fork and exec: another watch
 			// would fire at once, and again and again. The tick tests it.
+			covered = covered && !v.w.exited.Load()
 			continue
 		}
 		s.unwatch(i)
 		if isState(w, Active) && s.canWatch(i, pid) {
 			s.watch(i, w, pid)
 		}
+		if !isState(w, Free) && s.watched[i].w == nil && !s.isOurs(i, pid) {
+			covered = false
+		}
 	}
+	s.covered = covered
 	s.roster.Store(r)
+}
+
+// isOurs reports whether slot i says that this process has it, which then cannot
+// die before us.
+func (s *Segment) isOurs(i int, pid uint32) bool {
+	ns := sys.PidNamespace()
+	return int(pid) == os.Getpid() && ns != 0 && s.slots[i].pidNS.Load() == ns
 }
 
 // canWatch reports whether the pid in slot i means another process here.
