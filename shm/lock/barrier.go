@@ -30,6 +30,7 @@ const MaxParties = 1<<12 - 1
 type Barrier struct {
 	spot    place.Spot
 	state   *atomic.Uint64
+	ends    ends
 	cells   []atomic.Uint64 // of the participants
 	parties int
 	action  func() error
@@ -45,12 +46,14 @@ type Barrier struct {
 //	     8         8  parties
 //	    16         8  state, see round
 //	    24         4  event
+//	    32  8 each  8  ends
 //	   128  8 each     cells, one for each slot: incarnation<<32 | how many
 //	                  handles of that participant are party
 const (
 	barrierParties = 8
 	barrierState   = 16
 	barrierEvent   = 24
+	barrierEnds    = 32
 	barrierCells   = mem.FalseShare
 )
 
@@ -79,6 +82,7 @@ func (b *Barrier) attach(p place.Spot, o *Options) error {
 	}
 	b.spot, b.parties, b.action, b.key = p, int(n), o.Action, p.Key()
 	b.state = mem.Uint64(p.Data, barrierState)
+	b.ends = mem.Slice[atomic.Uint64](p.Data, barrierEnds, remembered)
 	b.cells = mem.Slice[atomic.Uint64](p.Data, barrierCells, p.Seg.Slots())
 	b.room = newRoom(mem.Uint32(p.Data, barrierEvent), p.Seg)
 	return nil
@@ -90,8 +94,8 @@ func (b *Barrier) attach(p place.Spot, o *Options) error {
 // must not wait at the barrier.
 //
 // The error is [ErrBarrierBroken] when the barrier is broken already, or breaks
-// before all have arrived; [ErrOwnerDied] as well if it was the death of a party,
-// until somebody calls Reset; the context's as well if that ended, which breaks
+// before all have arrived; [ErrOwnerDied] as well if it was the death of a party;
+// the context's as well if that ended, which breaks
 // the barrier for all others; that of the action as well in the one who ran it.
 // A context that is done already breaks the barrier unless this is the last
 // arrival. [ErrClosed]: the handle was closed, which breaks the barrier if it is
@@ -101,8 +105,8 @@ func (b *Barrier) attach(p place.Spot, o *Options) error {
 // then waits for its begin, and breaks nothing when its context ends.
 //
 // Once a round is complete all who waited get nil, however late they come to see
-// it and whatever became of the barrier meanwhile. (If it has been broken at some
-// time, more than 511 rounds late is too late: [ErrBarrierBroken].)
+// it and whatever became of the barrier meanwhile. (After more than eight further
+// resets it is not known any more: [ErrBarrierBroken].)
 func (b *Barrier) Wait(ctx context.Context) (int, error) {
 	if err := b.spot.Seg.Retain(); err != nil {
 		return 0, wrap("wait at", b.spot.Name(), err)
@@ -140,6 +144,7 @@ func (b *Barrier) Reset() error {
 	b.forget()
 	for {
 		v := round(b.state.Load())
+		b.ends.record(v)
 		hook.At("lock.barrier.reset")
 		if b.state.CompareAndSwap(uint64(v), uint64(v.next(false))) { //sync:barrier-round release: what was done before Reset
 			b.room.ev.WakeAll()

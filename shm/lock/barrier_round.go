@@ -1,79 +1,123 @@
 package lock
 
-import "fmt"
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/sluice-ipc/sluice/internal/hook"
+)
 
 // A round is the state of a barrier:
 //
 //	bits 0-11   how many have arrived; all, while the last one runs its action
 //	bit  12     BROKEN: nobody gets through any more; nobody counts as arrived
 //	bit  13     DIED: it was the death of a party
-//	bit  14     SCARRED: some round has ended without being complete
-//	bits 15-23  how many rounds before this one were complete, without a break
-//	            between them, at most 511
-//	bits 24-31  whether each of the last 8 was complete, the latest in bit 24
-//	bits 32-63  number of the round
+//	bits 14-33  era: how often the barrier was reset
+//	bits 34-63  number of the round
 //
-// It ends a round to complete it, or to reset the barrier. Whoever is late, having
-// been stopped, say, knows the number of its own round and finds in a later state
-// what became of it. The number wraps after 2^32 rounds.
+// A round ends when it is complete, or by a reset, which begins a new era: so in
+// an era all rounds before the present one were complete. Who is late, having been
+// stopped, say, knows its own round, and finds out what became of it from a later
+// state and, if that is of a later era, from what the resets have recorded.
+//
+// The number wraps after 2^30 rounds and the era after 2^20 resets, in the course
+// of one wait.
 type round uint64
 
 const (
-	broken  round = 1 << 12
-	died    round = 1 << 13
-	scarred round = 1 << 14
-
-	oneRun  round = 1 << 15
-	runBits round = 511 * oneRun
-
-	lastDone    round = 1 << 24
-	historyBits round = 255 * lastDone
-	history           = 8
-
-	oneRound round = 1 << 32
-
 	arrivedBits round = 1<<12 - 1
+	broken      round = 1 << 12
+	died        round = 1 << 13
+	eraShift          = 14
+	roundShift        = 34
+	oneEra      round = 1 << eraShift
+	oneRound    round = 1 << roundShift
+	eraBits           = oneRound - oneEra
+	idBits            = ^(oneEra - 1) // which round it is
 )
 
-func (v round) arrived() int   { return int(v & arrivedBits) }
-func (v round) number() uint32 { return uint32(v >> 32) }
+func (v round) arrived() int { return int(v & arrivedBits) }
 
 // next is the state that the next round begins with.
 func (v round) next(complete bool) round {
-	n := v&^(oneRound-1) + oneRound
-	n |= v & historyBits << 1 & historyBits
+	n := v&idBits + oneRound
 	if !complete {
-		return n | scarred
+		n = n&^eraBits | (n+oneEra)&eraBits
 	}
-	return n | lastDone | v&scarred | min(v&runBits+oneRun, runBits)
+	return n
 }
 
-// complete reports whether an earlier round of that number was complete, as far
-// as v can tell.
-func (v round) complete(number uint32) bool {
-	ago := v.number() - number
-	switch {
-	case ago <= history:
-		return v>>(ago-1)&lastDone != 0
-	case v&scarred == 0:
-		return true
+// same reports whether two states are of one round.
+func (v round) same(w round) bool { return (v^w)&idBits == 0 }
+
+// erasLater returns how many eras v is after w.
+func (v round) erasLater(w round) int {
+	const unused = 32 - (roundShift - eraShift)
+	return int(int32(uint32(v>>eraShift-w>>eraShift)<<unused) >> unused)
+}
+
+// roundsLater compares two states of one era.
+func (v round) roundsLater(w round) int {
+	const unused = 32 - (64 - roundShift)
+	return int(int32(uint32(v>>roundShift-w>>roundShift)<<unused) >> unused)
+}
+
+// remembered is of how many eras it is known how they ended.
+const remembered = 8
+
+// ends says of each of the last eras which round was the last one, that did not
+// become complete, and whether that was because a party died: its state without
+// BROKEN and who had arrived.
+type ends []atomic.Uint64
+
+func (e ends) of(v round) *atomic.Uint64 { return &e[v>>eraShift%remembered] }
+
+// record says that state v is the last one of its era. If a reset that stands
+// aside for others has been here with an earlier state, or comes later, the latest
+// state of the era remains: that is the one which was in fact replaced, because
+// whoever replaced it recorded it first, and the era had no later one.
+func (e ends) record(v round) {
+	v &= idBits | died
+	w := e.of(v)
+	for {
+		old := round(w.Load())
+		era, number := v.erasLater(old), v.roundsLater(old)
+		if era < 0 || era == 0 && (number < 0 || number == 0 && v <= old) {
+			return
+		}
+		hook.At("lock.barrier.record")
+		if w.CompareAndSwap(uint64(old), uint64(v)) {
+			return
+		}
 	}
-	return ago <= uint32(v&runBits/oneRun)
 }
 
 // errPartyDied is what a barrier says that broke because a party died.
 var errPartyDied = fmt.Errorf("%w: a party died: %w", ErrBarrierBroken, ErrOwnerDied)
 
-// outcome returns nil if the round of that number was complete, as far as v can
-// tell, and otherwise why it was not. The present round is not.
-func (v round) outcome(number uint32) error {
-	switch {
-	case number != v.number():
-		if v.complete(number) {
-			return nil
-		}
-	case v&died != 0:
+// why is the error of a round that did not become complete.
+func (v round) why() error {
+	if v&died != 0 {
 		return errPartyDied
 	}
 	return ErrBarrierBroken
+}
+
+// outcome returns nil if the round of state mine was complete, and otherwise why
+// it was not. now is a later state, or one of the same round, broken.
+func (e ends) outcome(mine, now round) error {
+	if mine.same(now) {
+		return now.why()
+	}
+	if mine.erasLater(now) == 0 {
+		return nil
+	}
+	last := round(e.of(mine).Load())
+	switch {
+	case last.erasLater(mine) != 0:
+		return ErrBarrierBroken // too long ago
+	case mine.roundsLater(last) < 0:
+		return nil
+	}
+	return last.why()
 }

@@ -32,7 +32,7 @@ func (b *Barrier) meet(ctx context.Context) (int, error) {
 		}
 		hook.At("lock.barrier.arrive")
 		if b.state.CompareAndSwap(uint64(v), uint64(v+1)) { //sync:barrier-round release: what this party did before it arrived
-			return n, b.stay(ctx, v.number())
+			return n, b.stay(ctx, v)
 		}
 	}
 }
@@ -47,7 +47,7 @@ func (b *Barrier) entrance(ctx context.Context) (round, error) {
 		if v.arrived() < b.parties {
 			return v, nil
 		}
-		if err := b.room.wait(ctx, &gathering{b, v.number(), true}); err != nil {
+		if err := b.room.wait(ctx, &gathering{b, v, true}); err != nil {
 			return v, err
 		}
 		if !b.spot.Seg.Usable() {
@@ -68,7 +68,7 @@ func (b *Barrier) check(v round) error {
 		b.fail(v, died)
 		v = round(b.state.Load())
 	}
-	return v.outcome(v.number())
+	return v.why()
 }
 
 // last is the arrival of the last party at the round that is in state v. It
@@ -97,7 +97,7 @@ func (b *Barrier) last(v round) (bool, error) {
 	if b.complete(acting) {
 		return true, nil
 	}
-	return true, round(b.state.Load()).outcome(acting.number()) // broken meanwhile
+	return true, b.ends.outcome(acting, round(b.state.Load())) // broken meanwhile
 }
 
 // complete ends the round that is in state v and lets everybody go, unless the
@@ -122,9 +122,9 @@ func (b *Barrier) fail(v, why round) {
 	}
 }
 
-// stay waits for the end of the round of that number, in which we have arrived.
-func (b *Barrier) stay(ctx context.Context, number uint32) error {
-	c := &gathering{b, number, false}
+// stay waits for the end of the round of state mine, in which we have arrived.
+func (b *Barrier) stay(ctx context.Context, mine round) error {
+	c := &gathering{b, mine, false}
 	for {
 		late := b.room.wait(ctx, c)
 		if late == nil && !b.spot.Seg.Usable() {
@@ -132,7 +132,7 @@ func (b *Barrier) stay(ctx context.Context, number uint32) error {
 				late = ErrClosed
 			}
 		}
-		if done, err := b.settle(number, late); done {
+		if done, err := b.settle(mine, late); done {
 			return err
 		}
 	}
@@ -140,12 +140,12 @@ func (b *Barrier) stay(ctx context.Context, number uint32) error {
 
 // settle reports whether our round has ended, and how. It breaks the barrier when
 // a party is dead, and when late says why we cannot wait any more.
-func (b *Barrier) settle(number uint32, late error) (bool, error) {
+func (b *Barrier) settle(mine round, late error) (bool, error) {
 	for {
 		v := round(b.state.Load()) //sync:barrier-round acquire: what all have done before they arrived
 		switch {
-		case v.number() != number || v&broken != 0:
-			err := v.outcome(number)
+		case !v.same(mine) || v&broken != 0:
+			err := b.ends.outcome(mine, v)
 			if err != nil && late != nil {
 				err = fmt.Errorf("%w: %w", err, late)
 			}
@@ -161,17 +161,17 @@ func (b *Barrier) settle(number uint32, late error) (bool, error) {
 }
 
 // A gathering is the condition of who waits at a barrier: for the end of the
-// round of that number, or for one that can be entered.
+// round of that state, or for one that can be entered.
 type gathering struct {
-	b      *Barrier
-	number uint32
-	enter  bool
+	b     *Barrier
+	mine  round
+	enter bool
 }
 
 // Ready reports whether to look again.
 func (g *gathering) Ready() bool {
 	v := round(g.b.state.Load())
-	return v.number() != g.number || v&broken != 0 ||
+	return !v.same(g.mine) || v&broken != 0 ||
 		g.enter && v.arrived() < g.b.parties ||
 		g.b.bereft() || !g.b.spot.Seg.Usable()
 }
