@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,14 +10,16 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
+	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/sys"
 	"github.com/sluice-ipc/sluice/shm"
 )
 
 // A boundFile is the file of a listener's socket.
 type boundFile struct {
-	path string
+	path string      // absolute
 	info fs.FileInfo // of the socket as we made it
 	dir  string      // made for it alone; "" if it was not
 }
@@ -24,21 +27,25 @@ type boundFile struct {
 // bind makes the socket of a listener.
 func bind(addr string, mode fs.FileMode) (*net.UnixListener, *boundFile, error) {
 	if strings.HasPrefix(addr, "@") {
-		l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: addr, Net: "unixpacket"})
-		if errors.Is(err, syscall.EADDRINUSE) {
+		l, err := listenAt(addr, mode)
+		if err != nil && inUse(err) {
 			err = fmt.Errorf("%w: %w", ErrAddressInUse, err)
 		}
 		return l, nil, err
 	}
-	file := &boundFile{path: addr}
+	file := &boundFile{}
 	if addr == "" {
 		dir, err := os.MkdirTemp("", "sluice-")
 		if err != nil {
 			return nil, nil, err
 		}
-		file.dir, file.path = dir, filepath.Join(dir, "socket")
+		file.dir, addr = dir, filepath.Join(dir, "socket")
 	}
-	l, err := file.bind(mode)
+	var err error
+	if file.path, err = filepath.Abs(addr); err != nil {
+		return nil, nil, err
+	}
+	l, err := file.bind(addr, mode)
 	if err != nil {
 		if file.dir != "" {
 			os.Remove(file.dir)
@@ -48,24 +55,40 @@ func bind(addr string, mode fs.FileMode) (*net.UnixListener, *boundFile, error) 
 	return l, file, nil
 }
 
+// listenAt binds and listens. The permissions of a socket's file are those of
+// the socket at that moment, less the umask.
+func listenAt(addr string, mode fs.FileMode) (*net.UnixListener, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { sys.Chmod(int(fd), uint32(mode.Perm())) })
+	}}
+	l, err := lc.Listen(context.Background(), "unixpacket", addr)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.UnixListener), nil
+}
+
 // bind binds the path, over the socket of a listener that is gone. Everybody who
 // does that locks the directory, so that nobody takes a socket which does not
 // listen yet for one that does not listen any more.
-func (f *boundFile) bind(mode fs.FileMode) (*net.UnixListener, error) {
-	unlock, err := sys.LockDir(filepath.Dir(f.path))
+func (f *boundFile) bind(addr string, mode fs.FileMode) (*net.UnixListener, error) {
+	unlock, err := lockDir(filepath.Dir(f.path))
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if err := f.clear(); err != nil {
+	hook.At("conn.bind.locked")
+	if err := f.clear(addr); err != nil {
 		return nil, err
 	}
-	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: f.path, Net: "unixpacket"})
+	hook.At("conn.bind.clear")
+	l, err := listenAt(addr, mode)
 	if err != nil {
 		return nil, err
 	}
+	hook.At("conn.bind.bound")
 	l.SetUnlinkOnClose(false) // by then it may be another's
-	err = os.Chmod(f.path, mode)
+	err = os.Chmod(f.path, mode.Perm())
 	if err == nil {
 		f.info, err = os.Lstat(f.path)
 	}
@@ -75,8 +98,27 @@ func (f *boundFile) bind(mode fs.FileMode) (*net.UnixListener, error) {
 	return l, nil
 }
 
+// lockTime is how long Listen waits for the lock of the directory. Whoever may
+// read that can hold it, and there are such that anybody may.
+const lockTime = 2 * time.Second
+
+var errLocked error = &sentinel{"conn: somebody keeps the directory locked", ErrBusy}
+
+func lockDir(dir string) (unlock func(), err error) {
+	for end := time.Now().Add(lockTime); ; {
+		unlock, err = sys.LockDir(dir)
+		switch {
+		case err != sys.ErrLocked:
+			return unlock, err
+		case time.Now().After(end):
+			return nil, errLocked
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
 // clear removes a socket that nobody listens at.
-func (f *boundFile) clear() error {
+func (f *boundFile) clear(addr string) error {
 	info, err := os.Lstat(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -87,26 +129,25 @@ func (f *boundFile) clear() error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("%w: a file that is no socket has the name", ErrAddressInUse)
 	}
-	c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: f.path, Net: "unixpacket"})
-	if err == nil {
+	c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: addr, Net: "unixpacket"})
+	switch {
+	case err == nil:
 		c.Close()
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return ErrAddressInUse // by one of ours, of another kind, or one that is too busy
+		return ErrAddressInUse
+	case errors.Is(err, fs.ErrNotExist): // closed in the meantime
+		return nil
+	case !isStale(err): // of another kind, too busy, or not for us
+		return fmt.Errorf("%w: %w", ErrAddressInUse, err)
 	}
 	return os.Remove(f.path)
 }
 
-// remove removes the file, unless it is another listener's by now.
+// remove removes the file, unless it is another's by now. The socket still
+// listens, so that nobody takes the file over meanwhile, and needs no lock.
 func (f *boundFile) remove() error {
 	if f == nil {
 		return nil
 	}
-	unlock, err := sys.LockDir(filepath.Dir(f.path))
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	info, err := os.Lstat(f.path)
 	switch {
 	case err == nil && os.SameFile(info, f.info):
@@ -124,25 +165,33 @@ func (f *boundFile) remove() error {
 // connection that it sends over one.
 const maxImport = 1 << 30
 
-// checkMemory refuses a file that is not sealed memory, or too large.
+// checkMemory refuses a file that is not memory of a fixed size, or too large.
 func checkMemory(f *os.File, most int64) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
 	c, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
 	sealed := false
-	if err := c.Control(func(fd uintptr) { _, sealed = sys.IsMemfd(int(fd)) }); err != nil {
+	if err := c.Control(func(fd uintptr) { sealed = sys.SizeSealed(int(fd)) }); err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
 		return err
 	}
 	if !sealed {
-		return &shm.FormatError{Segment: f.Name(), Field: "file", Got: info.Mode().Type(), Want: "memory that is sealed against shrinking"}
+		return &shm.FormatError{Segment: f.Name(), Field: "file", Got: describe(info), Want: "memory whose size is sealed"}
 	}
 	if info.Size() > most {
 		return &shm.FormatError{Segment: f.Name(), Field: "size", Got: info.Size(), Want: fmt.Sprint("at most ", most)}
 	}
 	return nil
+}
+
+// describe says what is known of a file.
+func describe(info fs.FileInfo) string {
+	if info.Mode().IsRegular() {
+		return "a file, or memory that is not sealed"
+	}
+	return "a file of type " + info.Mode().Type().String()
 }

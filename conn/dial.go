@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"syscall"
+	"os"
 	"time"
 
+	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/shm"
 )
 
@@ -17,7 +18,7 @@ type DialOptions struct {
 	Key []byte
 
 	// Wait makes Dial wait for a listener until the context is done, instead
-	// of failing when there is none.
+	// of failing when there is none, or one that ends or is too busy.
 	Wait bool
 
 	// Fallback lets DialStream connect to an ordinary Unix stream socket.
@@ -30,11 +31,17 @@ type DialOptions struct {
 
 // Dial connects to the listener at that address. It fails at once if there is
 // none, with an error that satisfies errors.Is(err, fs.ErrNotExist) or is
-// syscall.ECONNREFUSED, and with [ErrAuth], [ErrNotAllowed], [ErrProtocol] or
-// [ErrRefused] if the listener does not want us.
+// syscall.ECONNREFUSED; and with [ErrAuth], [ErrNotAllowed], [ErrProtocol],
+// [ErrBusy], [ErrHungUp] or [ErrRefused] if the listener does not want us.
 //
 // When Dial returns, the connection is there for Accept: messages can be sent,
-// and the end closed, before that is called.
+// and the end closed, before that is called. Dial waits as long as the listener
+// has more than ListenOptions.Backlog of those, or does not answer: ctx should
+// end at some time. One that has ended already is an error.
+//
+// Nothing is sent to a listener before it has shown that it has the key, but
+// without a key, whoever listens at the address gets what is sent. See
+// [Conn.Credentials].
 func Dial(ctx context.Context, addr string, o *DialOptions) (*Conn, error) {
 	var v DialOptions
 	if o != nil {
@@ -47,125 +54,146 @@ func Dial(ctx context.Context, addr string, o *DialOptions) (*Conn, error) {
 	return c, nil
 }
 
+// retryTime is how long Dial waits before it tries again.
+const retryTime = 5 * time.Millisecond
+
 func (o *DialOptions) dial(ctx context.Context, addr string) (*Conn, error) {
 	if err := checkKey(o.Key); err != nil {
 		return nil, err
 	}
-	sock, err := o.connect(ctx, addr)
-	if err != nil {
-		return nil, err
-	}
-	s := socket{sock}
-	stop := context.AfterFunc(ctx, func() { sock.SetDeadline(time.Unix(1, 0)) })
-	c, err := o.meet(s)
-	if !stop() && err == nil {
-		err = c.Close() // the deadline may be set now
-		err = errors.Join(ctx.Err(), err)
-	}
-	if err != nil {
-		sock.Close()
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return nil, err
-	}
-	c.handle.e.side.Load().start()
-	return c, nil
-}
-
-// retryTime is how long Dial waits before it tries again.
-const retryTime = 5 * time.Millisecond
-
-// connect connects the socket.
-func (o *DialOptions) connect(ctx context.Context, addr string) (*net.UnixConn, error) {
-	var d net.Dialer
 	for {
-		c, err := d.DialContext(ctx, "unixpacket", addr)
-		if err == nil {
-			return c.(*net.UnixConn), nil
-		}
-		if !o.Wait || !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ENOENT) &&
-			!errors.Is(err, syscall.EAGAIN) {
-			return nil, err
+		c, err := o.attempt(ctx, addr)
+		if err == nil || !o.again(err) {
+			return c, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), err)
+			return nil, fmt.Errorf("%w: %w", ctx.Err(), err)
 		case <-time.After(retryTime):
 		}
 	}
 }
 
+// again reports whether there may be a listener with time for us later.
+func (o *DialOptions) again(err error) bool {
+	if notNow(err) {
+		return true // the kernel's queue of those who connect is full
+	}
+	return o.Wait && (nobodyThere(err) || errors.Is(err, ErrHungUp) || errors.Is(err, errTooMany))
+}
+
+// attempt connects once.
+func (o *DialOptions) attempt(ctx context.Context, addr string) (*Conn, error) {
+	var d net.Dialer
+	sock, err := d.DialContext(ctx, "unixpacket", addr)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { sock.SetDeadline(time.Unix(1, 0)) })
+	hook.At("conn.dial.connected")
+	c, err := o.meet(socket{sock.(*net.UnixConn)})
+	if !stop() && err == nil {
+		// The socket's deadline may pass at any time now.
+		return nil, errors.Join(ctx.Err(), c.Close())
+	}
+	if err != nil {
+		sock.Close()
+		if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
 // meet is the dialer's part of a handshake.
 func (o *DialOptions) meet(s socket) (*Conn, error) {
-	cred, err := s.credentials()
+	who, err := s.credentials()
 	if err != nil {
 		return nil, err
 	}
 	buf := make([]byte, maxPacket)
-	ours := newHello(o.Key)
-	if err := s.send(ours[:], nil); err != nil {
+	if err := o.greet(s, buf); err != nil {
 		return nil, s.why(err, buf)
 	}
-	b, _, err := s.receive(buf)
+	c, err := o.offer(s, buf)
 	if err != nil {
-		return nil, err
+		return nil, s.why(err, buf)
 	}
-	if len(b) > 1 && b[0] == packetRefusal {
-		return nil, parseRefusal(b)
-	}
-	theirs, err := parseHello(b, o.Key)
-	if err != nil {
-		return nil, err
-	}
-	if o.Key != nil {
-		if err := s.send(proof(o.Key, sideDialer, &ours, &theirs), nil); err != nil {
-			return nil, s.why(err, buf)
-		}
-		b, _, err := s.expect(packetProof, buf, false)
-		if err != nil {
-			return nil, err
-		}
-		if err := verify(b, o.Key, sideListener, &ours, &theirs); err != nil {
-			return nil, err
-		}
-	}
-	return o.offer(s, buf, cred)
+	e := c.handle.e
+	b := newSideband(s, who, e)
+	close(b.settled)
+	e.side.Store(b)
+	return c, nil
 }
 
-// offer makes the pipe and sends its other end.
-func (o *DialOptions) offer(s socket, buf []byte, cred Credentials) (*Conn, error) {
+// greet exchanges the hellos, and the proofs if there is a key.
+func (o *DialOptions) greet(s socket, buf []byte) error {
+	ours := newHello(o.Key)
+	if err := s.send(ours[:]); err != nil {
+		return err
+	}
+	hook.At("conn.dial.hello")
+	b, f, err := s.receive(buf)
+	if err != nil {
+		return err
+	}
+	if f != nil {
+		f.Close()
+		return fmt.Errorf("%w: a file is not wanted", ErrProtocol)
+	}
+	if len(b) > 1 && b[0] == packetRefusal {
+		return parseRefusal(b)
+	}
+	theirs, err := parseHello(b, o.Key)
+	if err != nil || o.Key == nil {
+		return err
+	}
+	if err := s.send(proof(o.Key, sideDialer, &ours, &theirs)); err != nil {
+		return err
+	}
+	hook.At("conn.dial.proof")
+	if b, _, err = s.expect(packetProof, buf, false); err != nil {
+		return err
+	}
+	return verify(b, o.Key, sideListener, &ours, &theirs)
+}
+
+// offer makes the pipe, sends its other end, and waits for the welcome.
+func (o *DialOptions) offer(s socket, buf []byte) (*Conn, error) {
 	own, other, err := Pipe(&o.Conn)
 	if err != nil {
 		return nil, err
 	}
+	hook.At("conn.dial.offer")
 	f, desc, err := shm.Export(other)
 	if err == nil {
-		err = s.send(append([]byte{packetOffer}, desc...), f)
+		hook.At("conn.dial.send")
+		err = s.sendNow(append([]byte{packetOffer}, desc...), f)
 		f.Close()
-		if err != nil {
-			err = s.why(err, buf)
-		} else {
-			_, _, err = s.expect(packetWelcome, buf, false)
-		}
+	}
+	if err == nil {
+		hook.At("conn.dial.sent")
+		_, _, err = s.expect(packetWelcome, buf, false)
 	}
 	if err != nil {
 		return nil, errors.Join(err, own.Close(), other.Close())
 	}
-	e := own.handle.e
-	e.side.Store(newSideband(s, cred, e))
+	hook.At("conn.dial.welcome")
 	return own, nil
 }
 
-// why returns what the other side said before it hung up, if it did.
+// why returns what the other side said before it hung up, if it did; else err.
 func (s socket) why(err error, buf []byte) error {
-	if b, f, err2 := s.receive(buf); err2 == nil {
-		if f != nil {
-			f.Close()
-		}
-		if len(b) > 1 && b[0] == packetRefusal {
-			return parseRefusal(b)
-		}
+	if !errors.Is(err, ErrHungUp) {
+		return err
+	}
+	b, f, err2 := s.receive(buf)
+	if f != nil {
+		f.Close()
+	}
+	if err2 == nil && len(b) > 1 && b[0] == packetRefusal {
+		return parseRefusal(b)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ package conn
 
 import (
 	"errors"
+	"io"
 	"syscall"
 )
 
@@ -19,3 +20,27 @@ func noSharedMemory(err error) bool {
 	return errors.Is(err, syscall.EPROTOTYPE) || errors.Is(err, syscall.EPROTONOSUPPORT) ||
 		errors.Is(err, syscall.ESOCKTNOSUPPORT) || errors.Is(err, errors.ErrUnsupported)
 }
+
+// hangsUp reports whether the other side of a socket has closed it.
+func hangsUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || isReset(err)
+}
+
+// isReset reports whether the other side closed it without having read
+// everything.
+func isReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
+
+// nobodyThere reports that no socket of a listener has the address.
+func nobodyThere(err error) bool { return isStale(err) || errors.Is(err, syscall.ENOENT) }
+
+// isStale reports that the address is of a socket at which nobody listens.
+func isStale(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+
+// notNow reports that something would have to wait.
+func notNow(err error) bool { return errors.Is(err, syscall.EAGAIN) }
+
+// errTooManyFiles is what a file that could not be received also is.
+var errTooManyFiles error = syscall.EMFILE
+
+// inUse reports that an address is taken.
+func inUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }

@@ -21,7 +21,8 @@ var (
 	ErrEmpty error = &sentinel{"conn: empty", nil}
 
 	// ErrBusy means that another goroutine is using this end in the same
-	// direction, or that something is on loan from it.
+	// direction, or that something is on loan from it; or, of Dial and Listen,
+	// that too many others want the same.
 	ErrBusy error = &sentinel{"conn: end is in use", nil}
 
 	// ErrTooLarge means that a message can never be sent or received: it is
@@ -86,6 +87,11 @@ var (
 	// ErrRefused means that the listener refused for another reason, which
 	// the text gives.
 	ErrRefused error = &sentinel{"conn: refused", nil}
+
+	// ErrHungUp means that the other side ended the handshake without a word,
+	// because it closed, or died. It satisfies errors.Is(err, ErrRefused), and
+	// io.ErrUnexpectedEOF.
+	ErrHungUp error = &sentinel{"conn: the other side hung up", errors.Join(ErrRefused, io.ErrUnexpectedEOF)}
 
 	// ErrNoSocket means that descriptors cannot be sent over a connection
 	// that was not made by Dial and Listen, or was passed to another process.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"github.com/sluice-ipc/sluice/internal/sys"
 	"github.com/sluice-ipc/sluice/shm"
@@ -54,8 +55,17 @@ var refusals = map[byte]error{
 	1: ErrAuth,
 	2: ErrProtocol,
 	3: ErrNotAllowed,
-	4: ErrBusy,
+	4: errTooMany,
+	5: errListenerCloses,
 }
+
+var (
+	errTooMany        error = &sentinel{"conn: too many handshakes under way", ErrBusy}
+	errListenerCloses error = &sentinel{"conn: the listener closes", ErrHungUp}
+
+	// errFileLost is for whoever was sent a file and had no descriptor left.
+	errFileLost error = &sentinel{"conn: a file was lost, as too many are open here", errTooManyFiles}
+)
 
 // A hello is the first packet of either side.
 type hello [helloSize]byte
@@ -74,7 +84,7 @@ func newHello(key []byte) (h hello) {
 // parseHello checks the other side's hello against whether there is a key here.
 func parseHello(b []byte, key []byte) (h hello, err error) {
 	if len(b) != helloSize || string(b[:1+len(helloMagic)]) != string(packetHello)+helloMagic {
-		return h, fmt.Errorf("%w: the first packet is no hello", ErrProtocol)
+		return h, fmt.Errorf("%w: a packet is not the one that was expected (%q)", ErrProtocol, packetHello)
 	}
 	copy(h[:], b)
 	n := 1 + len(helloMagic)
@@ -124,42 +134,72 @@ func checkKey(key []byte) error {
 // A socket sends and receives packets, with at most one file each.
 type socket struct{ c *net.UnixConn }
 
-// send sends a packet. The file stays the caller's.
-func (s socket) send(b []byte, f *os.File) error {
-	var oob []byte
-	if f != nil {
-		c, err := f.SyscallConn()
-		if err != nil {
-			return err
-		}
-		err2 := c.Control(func(fd uintptr) {
-			_, _, err = s.c.WriteMsgUnix(b, sys.Rights(int(fd)), nil)
-		})
-		return errors.Join(err, err2)
+// send sends a packet.
+func (s socket) send(b []byte) error {
+	_, _, err := s.c.WriteMsgUnix(b, nil, nil)
+	return hungUp(err)
+}
+
+// sendNow sends a packet with a file, if the socket has room for it. The file
+// stays the caller's.
+func (s socket) sendNow(b []byte, f *os.File) error {
+	file, err := f.SyscallConn()
+	if err != nil {
+		return err
 	}
-	_, _, err := s.c.WriteMsgUnix(b, oob, nil)
+	sock, err := s.c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	err2 := file.Control(func(fd uintptr) {
+		err3 := sock.Control(func(to uintptr) { err = sys.SendNow(int(to), b, sys.Rights(int(fd))) })
+		err = errors.Join(err, err3)
+	})
+	if err2 != nil {
+		return err2
+	}
+	return hungUp(err)
+}
+
+// hungUp returns ErrHungUp for what says so.
+func hungUp(err error) error {
+	if err != nil && hangsUp(err) {
+		return ErrHungUp
+	}
 	return err
 }
 
-// receive receives a packet into buf, and the first file that came with it.
+// receive receives a packet into buf, and the file that came with it. What
+// cannot be a packet of ours is ErrProtocol, and the next one can be received.
 func (s socket) receive(buf []byte) (b []byte, f *os.File, err error) {
+	b, f, err = s.receiveOnce(buf)
+	if err != nil && isReset(err) {
+		// The kernel tells this first, although something may have been sent
+		// before: that we are refused, and why.
+		b, f, err = s.receiveOnce(buf)
+	}
+	return b, f, hungUp(err)
+}
+
+func (s socket) receiveOnce(buf []byte) (b []byte, f *os.File, err error) {
 	oob := make([]byte, sys.RightsSpace)
 	n, oobn, flags, _, err := s.c.ReadMsgUnix(buf, oob)
-	for i, fd := range sys.ParseRights(oob[:oobn]) {
-		if i == 0 && err == nil {
-			f = os.NewFile(uintptr(fd), "received")
-		} else {
-			sys.Close(fd)
-		}
-	}
-	if err == nil && flags&sys.Truncated != 0 {
+	fds := sys.ParseRights(oob[:max(oobn, 0)])
+	switch {
+	case err != nil:
+	case flags&sys.Truncated != 0:
 		err = fmt.Errorf("%w: a packet is longer than %d bytes", ErrProtocol, len(buf))
+	case len(fds) > 1 || len(fds) == 1 && flags&sys.RightsTruncated != 0:
+		err = fmt.Errorf("%w: a packet has several files", ErrProtocol)
+	case flags&sys.RightsTruncated != 0:
+		err = errFileLost
+	case len(fds) == 1:
+		return buf[:n], os.NewFile(uintptr(fds[0]), "received"), nil
+	default:
+		return buf[:n], nil, nil
 	}
-	if err == nil {
-		return buf[:n], f, nil
-	}
-	if f != nil {
-		f.Close()
+	for _, fd := range fds {
+		sys.Close(fd)
 	}
 	return nil, nil, err
 }
@@ -188,21 +228,29 @@ func (s socket) expect(kind byte, buf []byte, file bool) ([]byte, *os.File, erro
 
 // refuse tells the other side why.
 func (s socket) refuse(why error) {
-	for code, err := range refusals {
-		if errors.Is(why, err) {
-			s.send(append([]byte{packetRefusal, code}, err.Error()...), nil)
-			return
-		}
-	}
-	text := why.Error()
-	s.send(append([]byte{packetRefusal, 0}, text[:min(len(text), maxReasonLen)]...), nil)
+	s.c.SetWriteDeadline(time.Now().Add(time.Second)) // there is always room
+	s.send(refusal(why))
 }
 
-func parseRefusal(b []byte) error {
-	if err := refusals[b[1]]; err != nil {
-		return fmt.Errorf("%w, says the other side", err)
+func refusal(why error) []byte {
+	text := why.Error()
+	b := append([]byte{packetRefusal, 0}, text[:min(len(text), maxReasonLen)]...)
+	for code, err := range refusals {
+		if errors.Is(why, err) {
+			b[1] = code
+		}
 	}
-	return fmt.Errorf("%w: %q", ErrRefused, b[2:])
+	return b
+}
+
+// parseRefusal returns the error that a refusal stands for. The text is the
+// other side's, and quoted.
+func parseRefusal(b []byte) error {
+	kind := refusals[b[1]]
+	if kind == nil {
+		kind = ErrRefused
+	}
+	return fmt.Errorf("%w, says the other side: %q", kind, b[2:min(len(b), 2+maxReasonLen)])
 }
 
 // credentials returns who is at the other end.

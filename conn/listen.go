@@ -7,11 +7,8 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"slices"
 	"sync"
 	"time"
-
-	"github.com/sluice-ipc/sluice/shm"
 )
 
 // ListenOptions tunes a listener. The zero value is ready to use, and so is nil.
@@ -21,16 +18,22 @@ type ListenOptions struct {
 	Key []byte
 
 	// Allow may refuse a dialer by who it is, as the kernel says, with an
-	// error that the dialer is told. The default lets in processes of this
-	// user, and of root.
+	// error that the dialer is told; it gets ErrNotAllowed. The default lets in
+	// processes of this user, and of root. It is called by many goroutines at
+	// a time, as is Failed; neither may call Close, which waits for them.
 	Allow func(Credentials) error
+
+	// Failed is told of each handshake that failed: with whom, as far as it
+	// came to that, and why. The default tells nobody.
+	Failed func(who Credentials, why error)
 
 	// Backlog is how many connections wait for Accept, 128 if 0. Dialers
 	// beyond it wait for their welcome.
 	Backlog int
 
-	// Handshakes is how many handshakes may be under way, 256 if 0. When
-	// there are more, the one that began first is given up.
+	// Handshakes is how many dialers may be shaking hands or waiting for
+	// their welcome, 256 if 0. When there are more, the handshake that began
+	// first is given up; that dialer gets ErrBusy.
 	Handshakes int
 
 	// HandshakeTimeout is how long a handshake may take, 10 s if 0.
@@ -58,6 +61,9 @@ func (o *ListenOptions) withDefaults() ListenOptions {
 	}
 	if v.Backlog <= 0 {
 		v.Backlog = 128
+	}
+	if v.Failed == nil {
+		v.Failed = func(Credentials, error) {}
 	}
 	if v.Handshakes <= 0 {
 		v.Handshakes = 256
@@ -90,7 +96,7 @@ type Listener struct {
 	addr *net.UnixAddr
 	file *boundFile // nil: an abstract address
 
-	ready  chan *Conn    // have shaken hands
+	ready  chan *Conn    // have shaken hands; see settled
 	closed chan struct{} // closed by Close
 	all    sync.WaitGroup
 
@@ -100,24 +106,18 @@ type Listener struct {
 	over    bool
 }
 
-// A handshake is one that is under way.
-type handshake struct {
-	c    *net.UnixConn
-	gone chan struct{} // closed when it is given up
-}
-
-func (h *handshake) giveUp() {
-	close(h.gone)
-	h.c.Close()
-}
-
 // Listen listens at a Unix socket: a path, or "@name" for one in the abstract
 // namespace, which has no file and no permissions. With the address "" it is a
 // path in a new directory that only this user can enter; see [Listener.Addr].
 //
 // A path with the socket of a listener that died, or ended without closing it,
-// is taken over; a live one is [ErrAddressInUse]. A file that is no socket is
-// never touched.
+// is taken over; a live one is [ErrAddressInUse], and so is a file that is no
+// socket, which is never touched. The directory is locked meanwhile (flock);
+// when somebody else keeps it locked for two seconds it is [ErrBusy].
+//
+// The listener goes on when handshakes fail, and when descriptors run out. A
+// process that dies leaves the socket's file, and with the address "" its
+// directory.
 func Listen(addr string, o *ListenOptions) (*Listener, error) {
 	v := o.withDefaults()
 	if err := checkKey(v.Key); err != nil {
@@ -151,12 +151,12 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 	}
 	select {
 	case c := <-l.ready:
-		return c, nil
+		return settled(c), nil
 	default:
 	}
 	select {
 	case c := <-l.ready:
-		return c, nil
+		return settled(c), nil
 	case <-l.closed:
 		return nil, l.failed(ErrListenerClosed)
 	case <-ctx.Done():
@@ -201,6 +201,13 @@ func (l *Listener) announce() {
 	l.news = make(chan struct{})
 }
 
+// settled waits until the dialer of a connection that is ready has been told: it
+// may be closed before the user has it, and not before it is welcome.
+func settled(c *Conn) *Conn {
+	<-c.handle.e.side.Load().settled
+	return c
+}
+
 func (l *Listener) failed(err error) error {
 	return fmt.Errorf("conn: accept at %q: %w", l.Addr(), err)
 }
@@ -218,7 +225,7 @@ func (l *Listener) Close() error {
 	l.over = true
 	close(l.closed)
 	for _, h := range l.pending {
-		h.giveUp()
+		h.giveUp(errListenerCloses)
 	}
 	l.pending = nil
 	l.mu.Unlock()
@@ -227,161 +234,9 @@ func (l *Listener) Close() error {
 	for {
 		select {
 		case c := <-l.ready:
-			err = errors.Join(err, c.Close())
+			err = errors.Join(err, settled(c).Close())
 		default:
 			return err
 		}
 	}
-}
-
-// run accepts sockets and has the handshakes made elsewhere.
-func (l *Listener) run() {
-	for {
-		c, err := l.sock.AcceptUnix()
-		select {
-		case <-l.closed:
-			if err == nil {
-				c.Close()
-			}
-			return
-		default:
-		}
-		if err != nil {
-			// Too many descriptors, or no memory: others may give theirs
-			// back, and it is no reason to end.
-			select {
-			case <-time.After(10 * time.Millisecond):
-			case <-l.closed:
-			}
-			continue
-		}
-		if h := l.begin(c); h != nil {
-			l.all.Go(func() { l.shake(h) })
-		}
-	}
-}
-
-// begin notes a handshake, and gives up the oldest where there are too many. It
-// returns nil when the listener is closed.
-func (l *Listener) begin(c *net.UnixConn) *handshake {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.over {
-		c.Close()
-		return nil
-	}
-	if len(l.pending) >= l.o.Handshakes {
-		l.pending[0].giveUp()
-		l.pending = l.pending[1:]
-	}
-	h := &handshake{c, make(chan struct{})}
-	l.pending = append(l.pending, h)
-	return h
-}
-
-// end notes that a handshake is over.
-func (l *Listener) end(h *handshake) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if i := slices.Index(l.pending, h); i >= 0 {
-		l.pending = slices.Delete(l.pending, i, i+1)
-	}
-}
-
-// shake makes one handshake and puts the connection where Accept finds it.
-func (l *Listener) shake(h *handshake) {
-	defer l.end(h)
-	s := socket{h.c}
-	h.c.SetDeadline(time.Now().Add(l.o.HandshakeTimeout))
-	e, err := l.meet(s)
-	if err != nil {
-		s.refuse(err)
-		h.c.Close()
-		return
-	}
-	// Accept finds it before the dialer is welcome. From here on closing the
-	// connection closes the socket.
-	c := newConn(e)
-	select {
-	case l.ready <- c:
-	case <-h.gone:
-		c.Close()
-		return
-	}
-	l.announce()
-	s.send([]byte{packetWelcome}, nil) // if it has gone, reading will tell
-	h.c.SetDeadline(time.Time{})
-	e.side.Load().start()
-}
-
-// meet is the listener's part of a handshake.
-func (l *Listener) meet(s socket) (*end, error) {
-	cred, err := s.credentials()
-	if err != nil {
-		return nil, err
-	}
-	if err := l.o.Allow(cred); err != nil {
-		return nil, err
-	}
-	buf := make([]byte, maxPacket)
-	b, _, err := s.receive(buf)
-	if err != nil {
-		return nil, err
-	}
-	theirs, err := parseHello(b, l.o.Key)
-	if err != nil {
-		return nil, err
-	}
-	ours := newHello(l.o.Key)
-	if err := s.send(ours[:], nil); err != nil {
-		return nil, err
-	}
-	if l.o.Key != nil {
-		if err := s.prove(l.o.Key, buf, sideDialer, sideListener, &theirs, &ours); err != nil {
-			return nil, err
-		}
-	}
-	desc, f, err := s.expect(packetOffer, buf, true)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	e, err := importEnd(f, string(desc), l.o.MaxSize, &l.o.Conn)
-	if err != nil {
-		return nil, err
-	}
-	e.side.Store(newSideband(s, cred, e))
-	return e, nil
-}
-
-// prove receives the other side's proof and sends ours.
-func (s socket) prove(key, buf []byte, them, us string, dialer, listener *hello) error {
-	b, _, err := s.expect(packetProof, buf, false)
-	if err != nil {
-		return err
-	}
-	if err := verify(b, key, them, dialer, listener); err != nil {
-		return err
-	}
-	return s.send(proof(key, us, dialer, listener), nil)
-}
-
-// importEnd adopts an end of a pipe that a stranger has sent.
-func importEnd(f *os.File, desc string, most int64, v *Options) (*end, error) {
-	if err := checkMemory(f, most); err != nil {
-		return nil, err
-	}
-	var p attachment
-	which := -1
-	p.want = func(s *shm.Segment) error { return p.belongs(s, bothWays, &which) }
-	seg, detail, err := shm.Import(f, desc, v.segment(&p))
-	if err != nil {
-		return nil, err
-	}
-	p.seg = seg
-	e, err := newEnd(&p, which, parseDetail(detail), v)
-	if err != nil {
-		return nil, errors.Join(err, p.discard())
-	}
-	return e, nil
 }

@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -9,55 +11,72 @@ import (
 )
 
 // sideband is the socket over which two strangers met. It brings the news of the
-// other's end, and carries what only a socket can: descriptors.
+// other's end, and carries what only a socket can: descriptors. Its goroutine
+// ends before the end does, so that it never holds the segment of one that is
+// closed or on its way to another process.
 type sideband struct {
 	s    socket
 	cred Credentials
 	seg  *shm.Segment
 
-	files chan received // what has arrived and nobody has asked for
-	turn  chan struct{} // has the socket's write deadline while it is full
-	quit  chan struct{} // closed by close
-	once  sync.Once
+	settled chan struct{} // closed when both sides know that they have met
+	files   chan received // what has arrived and nobody has asked for
+	turn    chan struct{} // full while somebody sends; has the write deadline
+	quit    chan struct{} // closed by close
+	done    chan struct{} // closed when the goroutine ends
+	once    sync.Once
 }
 
-// A received is a file, and what is said of it.
+// A received is a file, and what is said of it, or why there is none.
 type received struct {
 	f    *os.File
 	desc string // "" for a plain file, else as shm.Export says
+	err  error
+}
+
+// drop gives back what nobody wants.
+func (r received) drop() {
+	if r.f != nil {
+		r.f.Close()
+	}
 }
 
 // maxFiles is how many files wait to be received; then the sender waits.
 const maxFiles = 16
 
+// newSideband begins to read. The end of e must close it.
 func newSideband(s socket, cred Credentials, e *end) *sideband {
-	return &sideband{s: s, cred: cred, seg: e.seg,
-		files: make(chan received, maxFiles),
-		turn:  make(chan struct{}, 1), quit: make(chan struct{})}
+	b := &sideband{s: s, cred: cred, seg: e.seg,
+		settled: make(chan struct{}), files: make(chan received, maxFiles),
+		turn: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	go b.run()
+	return b
 }
 
-// start begins to read. The goroutine ends with the socket.
-func (b *sideband) start() { go b.run() }
-
 func (b *sideband) run() {
+	defer close(b.done)
 	defer close(b.files)
 	buf := make([]byte, maxPacket)
 	for {
 		p, f, err := b.s.receive(buf)
-		if err != nil {
+		r := received{f: f, err: err}
+		switch {
+		case errors.Is(err, ErrProtocol) || err == errFileLost:
+		case err != nil:
 			b.gone()
 			return
-		}
-		if f == nil || len(p) == 0 || p[0] != packetHandle {
-			if f != nil {
-				f.Close()
-			}
-			continue // nothing that we know
+		case len(p) == 0 || p[0] != packetHandle:
+			r.drop() // nothing that we know
+			continue
+		case f == nil:
+			r.err = fmt.Errorf("%w: a file is missing", ErrProtocol)
+		default:
+			r.desc = string(p[1:])
 		}
 		select {
-		case b.files <- received{f, string(p[1:])}:
+		case b.files <- r:
 		case <-b.quit:
-			f.Close()
+			r.drop()
 			return
 		}
 	}
@@ -82,12 +101,11 @@ func (b *sideband) close() {
 	b.once.Do(func() {
 		close(b.quit)
 		b.s.c.Close()
-		go func() {
-			for r := range b.files {
-				r.f.Close()
-			}
-		}()
 	})
+	<-b.done
+	for r := range b.files {
+		r.drop()
+	}
 }
 
 // sideband returns the end's socket.

@@ -3,6 +3,8 @@ package shm
 import (
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/sluice-ipc/sluice/internal/sys"
 )
@@ -20,7 +22,12 @@ func Export(h Handle) (f *os.File, desc string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("shm: export: %w", err)
 	}
-	return os.NewFile(uintptr(fd), e.segment), e.String(), nil
+	f, desc = os.NewFile(uintptr(fd), e.segment), e.String()
+	if len(desc) > MaxDescription {
+		f.Close()
+		return nil, "", fmt.Errorf("shm: export: description of %d bytes, at most %d", len(desc), MaxDescription)
+	}
+	return f, desc, nil
 }
 
 // MaxDescription bounds what Export returns and Import accepts.
@@ -35,8 +42,9 @@ func Import(f *os.File, desc string, o *Options) (s *Segment, detail string, err
 	}
 	e, err := parseEntry(desc)
 	if err != nil {
-		return nil, "", &FormatError{f.Name(), "description", desc, "one from Export"}
+		return nil, "", &FormatError{f.Name(), "description", strconv.Quote(desc), "one from Export"}
 	}
+	e.segment = strings.Map(printable, e.segment) // errors show it
 	opt := o.withDefaults()
 	c, err := f.SyscallConn()
 	if err != nil {
@@ -54,6 +62,14 @@ func Import(f *os.File, desc string, o *Options) (s *Segment, detail string, err
 		return nil, "", wrap("import", e.segment, err)
 	}
 	return s, e.detail, nil
+}
+
+// printable returns r, or a mark in its place that does no harm in a log.
+func printable(r rune) rune {
+	if !strconv.IsPrint(r) {
+		return '?'
+	}
+	return r
 }
 
 // imported is attach for a descriptor that came from a stranger: it must be of a

@@ -21,8 +21,12 @@ func PeerCred(fd int) (pid, uid, gid int, err error) {
 // Rights returns the control message that sends descriptors along.
 func Rights(fds ...int) []byte { return unix.UnixRights(fds...) }
 
-// Truncated is the flag of a message that did not fit.
-const Truncated = unix.MSG_TRUNC
+// Flags of a message that did not fit, and of one whose descriptors did not, or
+// for which this process has too many open.
+const (
+	Truncated       = unix.MSG_TRUNC
+	RightsTruncated = unix.MSG_CTRUNC
+)
 
 // RightsSpace is room for the control message of one descriptor. The kernel may
 // put a second one into it.
@@ -43,22 +47,50 @@ func ParseRights(oob []byte) (fds []int) {
 	return fds
 }
 
-// LockDir locks a directory against everybody else who does, until unlock; it
-// waits as long as it takes. Nothing is written to it.
+// SendNow sends a packet, or fails with EAGAIN where it would have to wait.
+func SendNow(fd int, p, oob []byte) error {
+	for {
+		_, err := unix.SendmsgN(fd, p, oob, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// Writable reports whether sending would not have to wait: there is room, or
+// nobody at the other end any more.
+func Writable(fd int) bool {
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	for {
+		n, err := unix.Poll(p, 0)
+		if err != unix.EINTR {
+			return n > 0 || err != nil
+		}
+	}
+}
+
+// LockDir locks a directory against everybody else who does, until unlock. It is
+// ErrLocked at present if somebody has. Nothing is written to it.
 func LockDir(path string) (unlock func(), err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("sys: open directory %s: %w", path, err)
 	}
-	for {
-		err = unix.Flock(fd, unix.LOCK_EX)
-		if err != unix.EINTR {
-			break
-		}
+	switch err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err {
+	case nil:
+		return func() { unix.Close(fd) }, nil
+	case unix.EWOULDBLOCK:
+		err = ErrLocked
+	default:
+		err = fmt.Errorf("sys: flock %s: %w", path, err)
 	}
-	if err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("sys: flock %s: %w", path, err)
-	}
-	return func() { unix.Close(fd) }, nil
+	unix.Close(fd)
+	return nil, err
+}
+
+// SizeSealed reports whether fd is memory of which nobody can change the size.
+func SizeSealed(fd int) bool {
+	const size = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW
+	seals, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
+	return err == nil && seals&size == size
 }

@@ -96,8 +96,15 @@ func Rights(fds ...int) []byte                       { return nil }
 func ParseRights(oob []byte) (fds []int)             { return nil }
 func LockDir(path string) (unlock func(), err error) { return nil, errors.ErrUnsupported }
 
-// Truncated needs Linux.
-const Truncated = 0
+func SendNow(fd int, p, oob []byte) error { return errors.ErrUnsupported }
+func Writable(fd int) bool                { return false }
+func SizeSealed(fd int) bool              { return false }
+
+// The flags need Linux.
+const (
+	Truncated       = 0
+	RightsTruncated = 0
+)
 
 // RightsSpace needs Linux.
 var RightsSpace = 0
