@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 
 	"github.com/sluice-ipc/sluice/internal/sys"
@@ -124,16 +123,18 @@ func (d descriptor) Poll(ctx context.Context) (bool, error) {
 }
 
 func (d descriptor) control(f func(fd int) error) error {
-	c, err := d.f.SyscallConn()
+	var err error
+	c, err2 := d.f.SyscallConn()
+	if err2 == nil {
+		err2 = c.Control(func(fd uintptr) { err = f(int(fd)) })
+	}
+	if err2 != nil {
+		err = os.ErrClosed // what else they say is not exported
+	}
 	if err != nil {
 		return fmt.Errorf("conn: wait for %s: %w", d.f.Name(), err)
 	}
-	var err2 error
-	if err := c.Control(func(fd uintptr) { err2 = f(int(fd)) }); err != nil {
-		return fmt.Errorf("conn: wait for %s: %w", d.f.Name(), err)
-	}
-	runtime.KeepAlive(d.f)
-	return err2
+	return nil
 }
 
 // awaitReadable waits until a file that is ours, and pollable, can be read.
