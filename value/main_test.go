@@ -47,3 +47,5 @@ func check(err error) {
 
 // number is must(strconv.Atoi) for what children say and are told.
 func number(s string) int { return must(strconv.Atoi(s)) }
+
+func itoa(n int) string { return strconv.Itoa(n) }
