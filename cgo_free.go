@@ -3,11 +3,13 @@
 // place, and read in place. A process that dies, at whatever instruction, blocks
 // nobody and corrupts nothing.
 //
-//	conn   two processes, one connection: objects, bytes, or memory in place
-//	ring   a queue of many processes; the byte ring that conn stands on
-//	shm    shared memory itself: segments, who is in them, who has died
-//	value  shared values and arrays; planned, nothing is there yet
-//	bench  go run ./bench measures all of it on your machine
+//	conn      two processes, one connection: objects, bytes, memory in place, net.Conn
+//	ring      a queue of many processes; the byte ring that conn stands on
+//	value     shared numbers, arrays, structs, blackboards
+//	shm/lock  locks that survive their owners
+//	shm/proc  child processes that run functions on all of these
+//	shm       shared memory itself: segments, who is in them, who has died
+//	bench     go run ./bench measures all of it on your machine
 //
 // Begin with package conn, or with ring.Queue. This package itself holds nothing: import the others.
 //
