@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -102,7 +103,7 @@ func crew(b *lock.Barrier, s *shm.Segment, goroutines, rounds int) error {
 func barrierRounds(args []string) int {
 	s := must(shm.Open(args[0], nil))
 	b := must(lock.At[lock.Barrier](s, 0, nil))
-	check(crew(b, s, must(atoi(args[1])), must(atoi(args[2]))))
+	check(crew(b, s, must(strconv.Atoi(args[1])), must(strconv.Atoi(args[2]))))
 	check(b.Close())
 	return 0
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -185,7 +186,7 @@ func cellOf(c, other *lock.Cond) uint32 {
 
 func killCondNotify(args []string) int {
 	c, tokens := condIn(must(shm.Open(args[0], nil)))
-	n := must(atoi(args[1]))
+	n := must(strconv.Atoi(args[1]))
 	return traced(func() {
 		check(c.Mutex().Lock(bg))
 		tokens.Store(1)

@@ -5,7 +5,6 @@ package lock_test
 import (
 	"context"
 	"runtime"
-	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -23,8 +22,6 @@ func eight() *lock.Options {
 
 // word returns the first word of the i-th 128 bytes of a segment.
 func word(s *shm.Segment, i int) *atomic.Uint64 { return mem.Uint64(s.Data(), 128*i) }
-
-func atoi(s string) (int, error) { return strconv.Atoi(s) }
 
 // done is a context that is done.
 func done() context.Context {

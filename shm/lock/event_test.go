@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -156,7 +157,7 @@ const (
 func eventPulse(args []string) int {
 	s := must(shm.Open(args[0], nil))
 	e := must(lock.At[lock.Event](s, 0, nil))
-	times, who := must(atoi(args[1])), must(atoi(args[2]))
+	times, who := must(strconv.Atoi(args[1])), must(strconv.Atoi(args[2]))
 	var wg sync.WaitGroup
 	for g := range pulseGoroutines {
 		wg.Go(func() {
