@@ -2,7 +2,6 @@ package lock
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 
 	"github.com/sluice-ipc/sluice/internal/mem"
@@ -57,8 +56,8 @@ func (m *RWMutex) RawRLock(ctx context.Context) error {
 }
 
 func (m *RWMutex) raw(err error) error {
-	if err == nil || errors.Is(err, ErrOwnerDied) {
-		return errors.Join(err, m.spot.Seg.Retain())
+	if err == nil || err == ErrOwnerDied {
+		m.spot.Seg.Retain()
 	}
 	return err
 }
@@ -87,3 +86,12 @@ func (s *Semaphore) LookFrom(i int) { s.hint.Store(int32(i)) }
 
 // Event returns the word that waiters sleep on.
 func (s *Semaphore) Event() *atomic.Uint32 { return mem.Uint32(s.spot.Data, semEvent) }
+
+// LookOnce is TryAcquire without a second attempt after a look for the dead.
+func (s *Semaphore) LookOnce() bool {
+	if !s.take(s.me) {
+		return false
+	}
+	s.held.Add(1)
+	return s.spot.Seg.Retain() == nil
+}

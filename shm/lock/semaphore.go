@@ -189,7 +189,8 @@ func (s *Semaphore) Release() error {
 	return wrap("release", s.spot.Name(), s.add())
 }
 
-// Value returns how many permits are free at the moment.
+// Value returns how many permits are free at the moment, with those of the dead
+// as soon as somebody has noticed their deaths.
 func (s *Semaphore) Value() int { return s.count(permitFree) }
 
 // Max returns how many permits there are at most.
