@@ -56,7 +56,7 @@ var recordActs = map[string]func(r *value.Record[trio]) func(){
 		defer cancel()
 		r.Wait(ctx, 1) // what is done once, as to begin to watch peers, is done
 		value.Wake(r)  // takes the flag down
-		hungry(r).Store(warm)
+		hungry(r).Store(waitingNow)
 		return func() { must(r.Wait(bg, 1)) }
 	},
 }
@@ -261,8 +261,8 @@ func killedReader(act string) func(t testing.TB, p *shmtest.Point) {
 	}
 }
 
-// warm is what a child says in the word of hungry readers when it is about to wait.
-const warm = 1
+// waitingNow is what a child says in the word of hungry readers when it is about to wait.
+const waitingNow = 1
 
 func hungry(r *value.Record[trio]) *atomic.Uint64 {
 	return mem.Uint64(r.Segment().Data(), value.HungryWord)
@@ -278,7 +278,7 @@ func killedWaiter(t testing.TB, p *shmtest.Point) {
 		asleep := mem.Uint32(r.Segment().Data(), value.EventWord)
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
-		for (hungry(r).Load() != warm || asleep.Load()&1 == 0) && !over.Load() {
+		for (hungry(r).Load() != waitingNow || asleep.Load()&1 == 0) && !over.Load() {
 			<-tick.C
 		}
 		done <- r.Store(bg, trioOf(2))

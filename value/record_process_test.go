@@ -284,7 +284,7 @@ func TestWaitingCallsEnd(t *testing.T) {
 	}
 	told := make(chan error, 3)
 	for range cap(told) {
-		go func() { told <- second(r.Update(bg, func(v trio) trio { return trioOf(v.A + 1) })) }()
+		go func() { told <- errOf(r.Update(bg, func(v trio) trio { return trioOf(v.A + 1) })) }()
 	}
 	asleep(t, r, value.HeadSize+16)
 	c.Kill()

@@ -50,15 +50,15 @@ func TestRecordOfWhatCannotBeShared(t *testing.T) {
 		err  error
 		want string
 	}{
-		{second(value.AnonymousRecord("x", Config{}, nil)), "value: Config.Name is a string and cannot be shared"},
-		{second(value.CreateRecord("x", Config{}, nil)), "value: Config.Name is a string and cannot be shared"},
-		{second(value.OpenRecord[Config]("x", nil)), "value: Config.Name is a string and cannot be shared"},
-		{second(value.RecordSize[Config]()), "value: Config.Name is a string and cannot be shared"},
-		{second(value.AnonymousBlackboard("x", Config{}, nil)), "value: Config.Name is a string and cannot be shared"},
-		{second(value.BlackboardSize[Config]()), "value: Config.Name is a string and cannot be shared"},
-		{second(value.AnonymousRecord("x", Node{}, nil)), "value: Node.Next[…].P is a ptr and cannot be shared"},
-		{second(value.AnonymousRecord("x", map[int]int{}, nil)), "value: map[int]int is a map and cannot be shared"},
-		{second(value.AnonymousRecord("x", uintptr(0), nil)), "value: uintptr is a uintptr and cannot be shared"},
+		{errOf(value.AnonymousRecord("x", Config{}, nil)), "value: Config.Name is a string and cannot be shared"},
+		{errOf(value.CreateRecord("x", Config{}, nil)), "value: Config.Name is a string and cannot be shared"},
+		{errOf(value.OpenRecord[Config]("x", nil)), "value: Config.Name is a string and cannot be shared"},
+		{errOf(value.RecordSize[Config]()), "value: Config.Name is a string and cannot be shared"},
+		{errOf(value.AnonymousBlackboard("x", Config{}, nil)), "value: Config.Name is a string and cannot be shared"},
+		{errOf(value.BlackboardSize[Config]()), "value: Config.Name is a string and cannot be shared"},
+		{errOf(value.AnonymousRecord("x", Node{}, nil)), "value: Node.Next[…].P is a ptr and cannot be shared"},
+		{errOf(value.AnonymousRecord("x", map[int]int{}, nil)), "value: map[int]int is a map and cannot be shared"},
+		{errOf(value.AnonymousRecord("x", uintptr(0), nil)), "value: uintptr is a uintptr and cannot be shared"},
 	} {
 		if tt.err == nil || tt.err.Error() != tt.want {
 			t.Errorf("%v, want %q", tt.err, tt.want)
@@ -66,7 +66,7 @@ func TestRecordOfWhatCannotBeShared(t *testing.T) {
 	}
 }
 
-func second[T any](_ T, err error) error { return err }
+func errOf[T any](_ T, err error) error { return err }
 
 func TestRecordChanges(t *testing.T) {
 	r := newRecord(t, trioOf(1))
@@ -314,17 +314,17 @@ func TestRecordIsRefused(t *testing.T) {
 	r := must(value.CreateRecord(name, trioOf(1), nil))
 	defer r.Close()
 	for what, err := range map[string]error{
-		"another type":           second(value.RecordAt[other](s, 0, nil)),
-		"another type's segment": second(value.OpenRecord[other](name, nil)),
-		"another kind":           second(value.BlackboardAt[trio](s, 0, nil)),
-		"another kind's segment": second(value.OpenBlackboard[trio](name, nil)),
-		"a blackboard":           second(value.RecordAt[trio](s, 2048, nil)),
-		"a lock where it has":    second(value.RecordAt[trio](s, 0, &value.Options{Lock: m})),
-		"no lock where it has":   second(value.RecordAt[trio](s, 1024, nil)),
-		"an odd place":           second(value.RecordAt[trio](s, 64, nil)),
-		"behind the end":         second(value.RecordAt[trio](s, 8192, nil)),
-		"across the end":         second(value.RecordAt[trio](s, 8192-128, nil)),
-		"before the begin":       second(value.RecordAt[trio](s, -128, nil)),
+		"another type":           errOf(value.RecordAt[other](s, 0, nil)),
+		"another type's segment": errOf(value.OpenRecord[other](name, nil)),
+		"another kind":           errOf(value.BlackboardAt[trio](s, 0, nil)),
+		"another kind's segment": errOf(value.OpenBlackboard[trio](name, nil)),
+		"a blackboard":           errOf(value.RecordAt[trio](s, 2048, nil)),
+		"a lock where it has":    errOf(value.RecordAt[trio](s, 0, &value.Options{Lock: m})),
+		"no lock where it has":   errOf(value.RecordAt[trio](s, 1024, nil)),
+		"an odd place":           errOf(value.RecordAt[trio](s, 64, nil)),
+		"behind the end":         errOf(value.RecordAt[trio](s, 8192, nil)),
+		"across the end":         errOf(value.RecordAt[trio](s, 8192-128, nil)),
+		"before the begin":       errOf(value.RecordAt[trio](s, -128, nil)),
 	} {
 		var fe *shm.FormatError
 		if !errors.As(err, &fe) {
@@ -349,10 +349,10 @@ func TestClosedRecord(t *testing.T) {
 	check(r.Close())
 	for name, err := range map[string]error{
 		"Store":  r.Store(bg, trioOf(2)),
-		"Update": second(r.Update(bg, func(v trio) trio { return v })),
+		"Update": errOf(r.Update(bg, func(v trio) trio { return v })),
 		"With":   r.With(bg, func(*trio) error { return nil }),
 		"Apply":  r.Apply(func(*trio) error { return nil }),
-		"Wait":   second(r.Wait(bg, 0)),
+		"Wait":   errOf(r.Wait(bg, 0)),
 	} {
 		if !errors.Is(err, value.ErrClosed) || !errors.Is(err, os.ErrClosed) {
 			t.Errorf("%s of a closed record = %v", name, err)
