@@ -49,6 +49,12 @@ func Hand[T any](r *Record[T]) error { return r.g.hand() }
 // Wake wakes those who wait for another version.
 func Wake[T any](r *Record[T]) { r.c.wake() }
 
+// NeverWhole makes a handle take every copy for one that is being written.
+func NeverWhole[T any](r *Record[T]) {
+	r.c.n = 1
+	r.c.seq.Store(1)
+}
+
 // Words of the header, for tests that spoil them.
 const (
 	TypeWord   = typeWord
