@@ -11,3 +11,7 @@ func SleepAtOnce[T Number](v *Value[T]) { v.watch.spin = wait.NewSpinner(wait.Ne
 
 // Sleepers is the word on which those sleep who wait for a value.
 func Sleepers[T Number](v *Value[T]) *atomic.Uint32 { return &v.c.event }
+
+// Unhealed takes from a handle's waiters what wakes them when nobody did: a
+// wake-up that is lost stays lost.
+func Unhealed[T Number](v *Value[T]) { v.watch.ev = wait.NewEvent(&v.c.event, nil) }
