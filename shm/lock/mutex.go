@@ -73,7 +73,8 @@ func (m *Mutex) taken(err error) error {
 }
 
 // TryLock takes the mutex if that is possible at once, and says whether it did.
-// The errors are those of Lock: with [ErrOwnerDied] it is true.
+// The errors are those of Lock: with [ErrOwnerDied] it is true. It does not give
+// way to those who have waited for long.
 func (m *Mutex) TryLock() (bool, error) {
 	if err := m.spot.Seg.Retain(); err != nil {
 		return false, wrap("lock", m.spot.Name(), err)
