@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"runtime"
-	"time"
 
 	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/race"
@@ -85,20 +84,18 @@ func (m *RWMutex) Readers() []shm.ID {
 // waitToRead waits until there is neither a writer nor one that waits.
 func (m *RWMutex) waitToRead(ctx context.Context) error {
 	m.l.probe()
-	asked := false
-	for since := time.Now(); ; {
+	a := newAsker((*claim)(&m.l), m.l.asked)
+	defer a.free()
+	for {
 		if ok, err := m.tryRead(); ok || err != nil {
-			if asked {
-				m.l.asked.Store(0)
-			}
+			a.served()
 			return err
 		}
-		if time.Since(since) > patience {
+		if a.late() {
 			hook.At("lock.read.ask")
-			asked = true
-			m.l.asked.Store(1)
+			a.ask()
 		}
-		if err := m.enter.wait(ctx, (*claim)(&m.l)); err != nil {
+		if err := m.enter.wait(ctx, a); err != nil {
 			return err
 		}
 		if !m.spot.Seg.Usable() {

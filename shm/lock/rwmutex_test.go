@@ -14,8 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
+	"github.com/sluice-ipc/sluice/internal/sys"
 	"github.com/sluice-ipc/sluice/shm"
 	"github.com/sluice-ipc/sluice/shm/lock"
 )
@@ -497,6 +499,51 @@ func TestNoAllocationsRW(t *testing.T) {
 			t.Errorf("%s allocates %v times", what, n)
 		}
 	}
+}
+
+// Writers leave the lock to readers who have waited for long, but not for ever:
+// they may have died.
+func TestWritersGiveWay(t *testing.T) {
+	h, _ := newRW(t, 2)
+	a := h[0]
+	for what, try := range map[string]func() error{
+		"Lock": func() error { return a.Lock(bg) },
+		"With": func() error { return a.With(bg, func() error { return a.Lock(soon{bg}) }) },
+	} {
+		a.Asked().Store(1)
+		start := time.Now()
+		try()
+		if d := time.Since(start); d < time.Millisecond {
+			t.Errorf("%s has given way for %v", what, d)
+		}
+		if a.Asked().Load() != 0 {
+			t.Errorf("%s gives way again", what)
+		}
+		if a.Held() {
+			check(a.Unlock())
+		}
+	}
+	// TryLock does not wait.
+	a.Asked().Store(1)
+	tryLock(t, a, true, nil)
+
+	// A reader that has missed a turn asks, and says when it has got in.
+	a.Asked().Store(0)
+	b := h[1]
+	b.NoSpin()
+	reader := asleep(t, func() error { return b.RLock(within(t)) })
+	_, event := b.Events()
+	shmtest.Eventually(t, func() bool {
+		event.Add(4) // as a wake-up does that comes when the lock is taken again
+		sys.FutexWake(mem.Raw(event), 1)
+		return a.Asked().Load() == 1
+	}, "it asks")
+	check(a.Unlock())
+	wantErr(t, "RLock", got(t, reader), nil)
+	if a.Asked().Load() != 0 {
+		t.Error("it goes on asking")
+	}
+	check(b.RUnlock())
 }
 
 // The count of read locks does not run over, into who they belong to.

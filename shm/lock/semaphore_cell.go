@@ -164,28 +164,26 @@ func (s *Semaphore) probe() bool {
 // wait takes a permit as soon as there is one.
 func (s *Semaphore) wait(ctx context.Context, to uint64) error {
 	s.spot.Seg.CheckPeers()
-	asked := false
-	for since, patient := time.Now(), false; ; {
+	a := newAsker((*permit)(s), s.asked)
+	defer a.free()
+	for patient := false; ; {
 		if !patient && s.spokenFor() {
 			s.giveWay()
 			patient = true // whoever it was has had its chance
-		} else if err := s.room.wait(ctx, (*permit)(s)); err != nil {
+		} else if err := s.room.wait(ctx, a); err != nil {
 			return err
 		}
 		if !s.spot.Seg.Usable() {
 			return s.spot.Seg.Retain() // which says why
 		}
-		patient = patient || time.Since(since) > patience
+		patient = patient || a.late()
 		if (patient || s.asked.Load() == 0) && s.take(to) {
-			if asked {
-				s.asked.Store(0)
-			}
+			a.served()
 			return nil
 		}
 		if patient {
-			asked = true
 			hook.At("lock.permit.ask")
-			s.asked.Store(1)
+			a.ask()
 		}
 	}
 }

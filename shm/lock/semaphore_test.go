@@ -14,8 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
+	"github.com/sluice-ipc/sluice/internal/sys"
 	"github.com/sluice-ipc/sluice/shm"
 	"github.com/sluice-ipc/sluice/shm/lock"
 )
@@ -464,6 +466,40 @@ func TestCancelledWaitersLoseNoPermit(t *testing.T) {
 	}
 	wg.Wait()
 	wantPermits(t, 2, h...)
+}
+
+// Who comes later leaves a permit to who has waited for long, but not for ever: it
+// may have died.
+func TestLatecomersLeavePermits(t *testing.T) {
+	h, _ := newSem(t, 2, 2, 0)
+	a, b := h[0], h[1]
+	for what, f := range map[string]func(context.Context) error{"Acquire": a.Acquire, "Consume": a.Consume} {
+		a.Asked().Store(1)
+		start := time.Now()
+		check(f(bg))
+		if d := time.Since(start); d < time.Millisecond || a.Asked().Load() != 0 {
+			t.Errorf("%s has given way for %v, asked: %d", what, d, a.Asked().Load())
+		}
+	}
+	check(a.Release())
+	a.Asked().Store(1)
+	tryAcquire(t, a, true, nil) // which does not wait
+	a.Asked().Store(0)
+
+	// One that has come too late for a permit asks, and says when it has got one.
+	b.NoSpin()
+	waiting := asleep(t, func() error { return b.Acquire(within(t)) })
+	shmtest.Eventually(t, func() bool {
+		b.Event().Add(4) // as a wake-up does that comes when the permit is taken again
+		sys.FutexWake(mem.Raw(b.Event()), 1)
+		return a.Asked().Load() == 1
+	}, "it asks")
+	check(a.Release())
+	wantErr(t, "Acquire", got(t, waiting), nil)
+	if a.Asked().Load() != 0 {
+		t.Error("it goes on asking")
+	}
+	check(b.Release())
 }
 
 // A permit orders what its holders do, also in the eyes of the race detector.
