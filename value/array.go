@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/place"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/shm"
 	"github.com/sluice-ipc/sluice/shm/lock"
 )
@@ -48,6 +49,7 @@ func (a *Array[T]) Len() int { return len(a.items) }
 // At returns element i.
 func (a *Array[T]) At(i int) T {
 	n := mem.LoadNumber(&a.items[i]) //sync:item acquire: what was done before it was changed
+	a.seen(i)
 	runtime.KeepAlive(a)
 	return n
 }
@@ -57,7 +59,10 @@ func (a *Array[T]) Set(i int, n T) { a.SwapAt(i, n) }
 
 // SwapAt changes element i to n and returns what it was.
 func (a *Array[T]) SwapAt(i int, n T) (old T) {
-	old = mem.SwapNumber(&a.items[i], n) //sync:item release: what we did before
+	p := &a.items[i]
+	a.publish(i)
+	old = mem.SwapNumber(p, n) //sync:item release: what we did before
+	a.seen(i)
 	runtime.KeepAlive(a)
 	return old
 }
@@ -65,7 +70,10 @@ func (a *Array[T]) SwapAt(i int, n T) (old T) {
 // CompareAndSwapAt changes element i to n if it is old, and reports whether it
 // did. It compares bits: a NaN is equal to itself, and 0 is not -0.
 func (a *Array[T]) CompareAndSwapAt(i int, old, n T) bool {
-	ok := mem.CompareAndSwapNumber(&a.items[i], old, n) //sync:item release: what we did before
+	p := &a.items[i]
+	a.publish(i)
+	ok := mem.CompareAndSwapNumber(p, old, n) //sync:item release: what we did before
+	a.seen(i)
 	runtime.KeepAlive(a)
 	return ok
 }
@@ -76,7 +84,9 @@ func (a *Array[T]) AddAt(i int, delta T) T {
 	if isFloat[T]() || itemSize[T]() < 4 {
 		return a.UpdateAt(i, func(n T) T { return n + delta })
 	}
+	a.publish(i)
 	n := mem.AddNumber(p, delta) //sync:item release: what we did before
+	a.seen(i)
 	runtime.KeepAlive(a)
 	return n
 }
@@ -90,6 +100,19 @@ func (a *Array[T]) UpdateAt(i int, f func(T) T) T {
 		if n := f(old); a.CompareAndSwapAt(i, old, n) {
 			return n
 		}
+	}
+}
+
+// publish and seen tell the race detector what an element orders.
+func (a *Array[T]) publish(i int) {
+	if race.Enabled {
+		race.Release(a.spot.Key() + uint64(i))
+	}
+}
+
+func (a *Array[T]) seen(i int) {
+	if race.Enabled {
+		race.Acquire(a.spot.Key() + uint64(i))
 	}
 }
 

@@ -3,7 +3,6 @@ package value
 import (
 	"context"
 	"fmt"
-	"os"
 	"reflect"
 	"runtime"
 	"structs"
@@ -12,6 +11,7 @@ import (
 	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/place"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/wait"
 	"github.com/sluice-ipc/sluice/shm"
 )
@@ -58,85 +58,17 @@ type cell struct {
 // Size is how many bytes a [Value] takes in a segment of the caller's.
 const Size = mem.FalseShare
 
-// Create makes a value in a new segment of that name, as shm.Create does.
-func Create[T Number](name string, init T, o *Options) (*Value[T], error) {
-	return openValue(init, o, created(name))
-}
-
-// Open attaches to the value in the segment of that name, as shm.Open does.
-func Open[T Number](name string, o *Options) (*Value[T], error) {
-	return openValue(T(0), o, opened(name))
-}
-
-// OpenOrCreate attaches to the value of that name, whatever it is, or makes it.
-func OpenOrCreate[T Number](name string, init T, o *Options) (*Value[T], error) {
-	return openValue(init, o, openedOrCreated(name))
-}
-
-// Anonymous makes a value that has no name, to be passed to children with
-// shm.Pass or sent to other processes. The label appears in errors.
-func Anonymous[T Number](label string, init T, o *Options) (*Value[T], error) {
-	return openValue(init, o, anonymous(label))
-}
-
-// Inherited attaches to the value that the parent passed to this process under
-// that name with shm.Pass.
-func Inherited[T Number](name string, o *Options) (*Value[T], error) {
-	return openValue(T(0), o, place.Inherited(name))
-}
-
-// FromFile attaches to the value whose segment f is open on: one that came over
-// a Unix socket, or the Segment().File() of another handle. f stays the caller's.
-func FromFile[T Number](f *os.File, o *Options) (*Value[T], error) {
-	return openValue(T(0), o, fromFile(f))
-}
-
-// At returns a handle on the value at byte off, a multiple of 128, of the data of
-// s, which is the caller's and stays open for as long as the value is used;
-// closing the handle does nothing. Memory that is zero is the value 0. It takes
-// [Size] bytes. There is nothing in the options that it minds; they may be nil.
-func At[T Number](s *shm.Segment, off int64, _ *Options) (*Value[T], error) {
-	k, err := valueKind(T(0))
-	if err != nil {
-		return nil, err
-	}
-	return openAt(k, s, off, (*Value[T]).attach)
-}
-
-func openValue[T Number](init T, o *Options, get place.Get) (*Value[T], error) {
-	k, err := valueKind(init)
-	if err != nil {
-		return nil, err
-	}
-	return open(k, o.orZero(), get, (*Value[T]).attach)
-}
-
-func valueKind[T Number](init T) (*kind, error) {
-	k, err := kindOf[T](letterValue)
-	if err != nil {
-		return nil, err
-	}
-	k.size = func() int64 { return Size }
-	k.init = func(b []byte) { mem.At[cell](b, 0).bits.Store(mem.ToBits(init)) }
-	return k, nil
-}
-
-func (v *Value[T]) attach(p place.Spot) error {
-	v.spot = p
-	v.c = mem.At[cell](p.Data, 0)
-	v.watch = newWatch(&v.c.event, p.Seg)
-	return nil
-}
-
 // Load returns the number.
 func (v *Value[T]) Load() T {
 	w := v.c.bits.Load() //sync:value acquire: what was done before it was changed
+	v.seen()
 	runtime.KeepAlive(v)
 	return mem.FromBits[T](w)
 }
 
 // Store changes the number to n.
 func (v *Value[T]) Store(n T) {
+	v.publish()
 	v.c.bits.Store(mem.ToBits(n)) //sync:value release: what we did before
 	if v.watched() {
 		v.wake()
@@ -145,6 +77,7 @@ func (v *Value[T]) Store(n T) {
 
 // Swap changes the number to n and returns what it was.
 func (v *Value[T]) Swap(n T) (old T) {
+	v.publish()
 	w := v.c.bits.Swap(mem.ToBits(n)) //sync:value release: what we did before
 	if v.watched() {
 		v.wake()
@@ -169,6 +102,7 @@ func (v *Value[T]) CompareAndSwap(old, n T) bool {
 
 // swap changes the number to n if its word is still w.
 func (v *Value[T]) swap(w uint64, n T) bool {
+	v.publish()
 	if !v.c.bits.CompareAndSwap(w, mem.ToBits(n)) { //sync:value release: what we did before
 		return false
 	}
@@ -184,6 +118,7 @@ func (v *Value[T]) Add(delta T) T {
 	if isFloat[T]() {
 		return v.addFloat(delta)
 	}
+	v.publish()
 	w := v.c.bits.Add(mem.ToBits(delta)) //sync:value release: what we did before
 	if v.watched() {
 		v.wake()
@@ -202,6 +137,7 @@ func isFloat[T Number]() bool { return T(1)/T(2) != 0 }
 func (v *Value[T]) Update(f func(T) T) T {
 	for {
 		w := v.c.bits.Load() //sync:value acquire: what was done before it was changed
+		v.seen()
 		if n := f(mem.FromBits[T](w)); v.swap(w, n) {
 			return n
 		}
@@ -210,6 +146,7 @@ func (v *Value[T]) Update(f func(T) T) T {
 
 // Or sets the bits of mask, and returns what the number was.
 func Or[T Integer](v *Value[T], mask T) (old T) {
+	v.publish()
 	w := v.c.bits.Or(mem.ToBits(mask)) //sync:value release: what we did before
 	if v.watched() {
 		v.wake()
@@ -219,6 +156,7 @@ func Or[T Integer](v *Value[T], mask T) (old T) {
 
 // And keeps the bits of mask only, and returns what the number was.
 func And[T Integer](v *Value[T], mask T) (old T) {
+	v.publish()
 	w := v.c.bits.And(mem.ToBits(mask)) //sync:value release: what we did before
 	if v.watched() {
 		v.wake()
@@ -226,10 +164,25 @@ func And[T Integer](v *Value[T], mask T) (old T) {
 	return mem.FromBits[T](w)
 }
 
+// publish and seen tell the race detector what the number orders, and seen is
+// called by whoever has looked at it.
+func (v *word) publish() {
+	if race.Enabled {
+		race.Release(v.spot.Key())
+	}
+}
+
+func (v *word) seen() {
+	if race.Enabled {
+		race.Acquire(v.spot.Key())
+	}
+}
+
 // watched reports, after the number has changed, whether to wake those who wait
 // for that.
 func (v *word) watched() bool {
 	some := wait.Asleep(&v.c.event)
+	v.seen()
 	runtime.KeepAlive(v)
 	return some
 }
