@@ -52,10 +52,10 @@ type Point struct {
 // steps to go, and which does not take many turns of a loop to come to.
 func newPoint(trace []place, k int) *Point {
 	const arrival = 4 // what it costs, in steps
-	best, cheapest := -1, k
-	for j, at := range trace[:k+1] {
-		cost := arrival*at.nth + k - j
-		if cost <= cheapest && runtime.FuncForPC(at.pc) != nil {
+	best, cheapest := -1, k+1
+	for j := k; j >= 0 && arrival+k-j < cheapest; j-- { // those before cost more
+		cost := arrival*trace[j].nth + k - j
+		if cost < cheapest && runtime.FuncForPC(trace[j].pc) != nil {
 			best, cheapest = j, cost
 		}
 	}
