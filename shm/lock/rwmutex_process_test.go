@@ -3,6 +3,7 @@
 package lock_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/sluice-ipc/sluice/internal/cpu"
 	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/shm"
@@ -42,7 +44,7 @@ func rwCrowd(args []string) int {
 			check(l.RUnlock())
 			continue
 		}
-		if err := l.write(bg, l.bump); !errors.Is(err, lock.ErrOwnerDied) {
+		if err := l.write(bg, l.bumpSlowly); !errors.Is(err, lock.ErrOwnerDied) {
 			check(err)
 		}
 		wrote++
@@ -50,6 +52,16 @@ func rwCrowd(args []string) int {
 	shmtest.Say("%d", wrote)
 	shmtest.Hear()
 	return 0
+}
+
+// bumpSlowly is bump with some time between the words, to be killed in.
+func (l ledgerRW) bumpSlowly() {
+	a, b := l.read()
+	binary.LittleEndian.PutUint64(l.words, a+1)
+	for range 100 {
+		cpu.Pause(10)
+	}
+	binary.LittleEndian.PutUint64(l.words[8:], b+1)
 }
 
 // Processes that read and write exclude each other.

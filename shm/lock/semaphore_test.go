@@ -227,8 +227,8 @@ func TestDeadlinesOfSemaphores(t *testing.T) {
 	a, b := h[0], h[1]
 	check(a.Acquire(bg))
 	for what, f := range map[string]func(context.Context) error{"Acquire": b.Acquire, "Consume": b.Consume} {
-		late, cancel := context.WithTimeout(bg, 5*time.Millisecond)
 		start := time.Now()
+		late, cancel := context.WithTimeout(bg, 5*time.Millisecond)
 		wantErr(t, what+" with a deadline", f(late), context.DeadlineExceeded)
 		if time.Since(start) < 5*time.Millisecond {
 			t.Error("the deadline came early")
