@@ -561,3 +561,60 @@ func TestTooManyReadLocks(t *testing.T) {
 	}
 	a.Cell(id).Store(0)
 }
+
+// Who makes true what others sleep for wakes them, and does not leave it to their
+// tick; and makes no system call when nobody sleeps.
+func TestUnlockersWake(t *testing.T) {
+	calls := func(f func() error) uint64 {
+		_, before := sys.FutexCalls()
+		check(f())
+		_, after := sys.FutexCalls()
+		return after - before
+	}
+	h, _ := newRW(t, 2)
+	p, _ := newSem(t, 2, 1, 0)
+	a, b := h[0], h[1]
+	for _, step := range []struct {
+		what        string
+		take        func(context.Context) error
+		sleep, back func() error // who sleeps, and gives back what it got
+		act         func() error
+	}{
+		{"Unlock, a writer", a.Lock, func() error { return b.Lock(bg) }, b.Unlock, a.Unlock},
+		{"Unlock, a reader", a.Lock, func() error { return b.RLock(bg) }, b.RUnlock, a.Unlock},
+		{"RUnlock, a writer", a.RLock, func() error { return b.Lock(bg) }, b.Unlock, a.RUnlock},
+		{"Release", p[0].Acquire, func() error { return p[1].Acquire(bg) }, p[1].Release, p[0].Release},
+		{"Release of a new one", p[0].Consume, func() error { return p[1].Acquire(bg) }, p[1].Release, p[0].Release},
+	} {
+		check(step.take(bg))
+		waiting := asleep(t, step.sleep)
+		if calls(step.act) == 0 {
+			t.Errorf("%s, with one who sleeps: no call to wake it", step.what)
+		}
+		wantErr(t, step.what, got(t, waiting), nil)
+		check(step.back())
+		check(step.take(bg))
+		check(step.act()) // takes down what the sleepers have left
+		check(step.take(bg))
+		if n := calls(step.act); n != 0 {
+			t.Errorf("%s, with nobody there: %d calls", step.what, n)
+		}
+	}
+
+	// A writer that gives up lets the readers in whom it kept out.
+	check(a.RLock(bg))
+	ctx, cancel := context.WithCancel(bg)
+	writer := asleep(t, func() error { return b.Lock(ctx) })
+	shmtest.Eventually(t, func() bool { return a.Holder() != 0 })
+	reader := asleep(t, func() error { return a.RLock(bg) })
+	_, event := a.Events()
+	before := event.Load()
+	cancel()
+	wantErr(t, "Lock", got(t, writer), context.Canceled)
+	if event.Load() == before {
+		t.Error("a writer that gives up does not wake readers")
+	}
+	wantErr(t, "RLock", got(t, reader), nil)
+	check(a.RUnlock())
+	check(a.RUnlock())
+}

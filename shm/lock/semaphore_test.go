@@ -122,6 +122,28 @@ func TestSemaphoreShapeIsTheCreators(t *testing.T) {
 	wantPermits(t, 40, s)
 }
 
+// Who attaches at once, and does not say the shape, gets the creator's.
+func TestSemaphoreShapeIsThereAtOnce(t *testing.T) {
+	for range shorten(300) {
+		name := fresh(t)
+		var wg sync.WaitGroup
+		var opened *lock.Semaphore
+		wg.Go(func() {
+			for opened == nil {
+				opened, _ = lock.Open[lock.Semaphore](name, nil)
+			}
+		})
+		made, err := lock.Create[lock.Semaphore](name, &lock.Options{Permits: 4, Max: 6})
+		wg.Wait()
+		if err != nil || opened.Max() != 6 || opened.Value() != 4 {
+			t.Fatalf("%v, %v, %v", made, err, opened)
+		}
+		check(made.Close())
+		check(opened.Close())
+		check(os.Remove(name))
+	}
+}
+
 // Several lie in one segment, with something between them.
 func TestSemaphoreAt(t *testing.T) {
 	seg := must(shm.Anonymous("several", &shm.Options{Size: 4096, Kind: shm.KindRaw}))
