@@ -61,14 +61,20 @@ func (o *DialOptions) dial(ctx context.Context, addr string) (*Conn, error) {
 	if err := checkKey(o.Key); err != nil {
 		return nil, err
 	}
+	var last error // of the attempt before
 	for {
 		c, err := o.attempt(ctx, addr)
-		if err == nil || !o.again(err) {
-			return c, err
+		switch {
+		case err == nil:
+			return c, nil
+		case ctx.Err() != nil && last != nil:
+			return nil, fmt.Errorf("%w: %w", ctx.Err(), last)
+		case !o.again(err):
+			return nil, err
 		}
+		last = err
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: %w", ctx.Err(), err)
 		case <-time.After(retryTime):
 		}
 	}

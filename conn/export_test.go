@@ -1,5 +1,7 @@
 package conn
 
+import "os"
+
 // Examine checks the header of a pipe's data area.
 func Examine(b []byte) error {
 	_, err := examine("memory", b)
@@ -11,3 +13,39 @@ func Memory(c *Conn) []byte { return c.handle.e.seg.Data() }
 
 // Checksum is what the header's checksum must be.
 func Checksum(b []byte) uint32 { return checksum(b) }
+
+// What strangers say to each other, for tests that say it wrong.
+const (
+	MaxPacket   = maxPacket
+	HelloSize   = helloSize
+	PacketTypes = string(packetHello) + string(packetProof) + string(packetOffer) +
+		string(packetWelcome) + string(packetRefusal) + string(packetHandle)
+)
+
+// NewHello is a hello of one who has that key, or none.
+func NewHello(key []byte) []byte {
+	h := newHello(key)
+	return h[:]
+}
+
+// DialerProof and ListenerProof are what the sides prove the key with.
+func DialerProof(key, dialer, listener []byte) []byte {
+	return proof(key, sideDialer, (*hello)(dialer), (*hello)(listener))
+}
+
+func ListenerProof(key, dialer, listener []byte) []byte {
+	return proof(key, sideListener, (*hello)(dialer), (*hello)(listener))
+}
+
+// CheckHello, CheckProof and CheckRefusal are what is done with packets.
+func CheckHello(b, key []byte) error {
+	_, err := parseHello(b, key)
+	return err
+}
+
+func CheckProof(b, key []byte) error { return verify(b, key, sideDialer, new(hello), new(hello)) }
+
+func CheckRefusal(b []byte) error { return parseRefusal(b) }
+
+// FileOf opens a connection's memory once more.
+func FileOf(c *Conn) (*os.File, error) { return c.handle.e.seg.File() }

@@ -156,7 +156,7 @@ func (s socket) sendNow(b []byte, f *os.File) error {
 		err = errors.Join(err, err3)
 	})
 	if err2 != nil {
-		return err2
+		return os.ErrClosed // there is nothing else that can be wrong with f
 	}
 	return hungUp(err)
 }

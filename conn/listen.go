@@ -32,8 +32,8 @@ type ListenOptions struct {
 	Backlog int
 
 	// Handshakes is how many dialers may be shaking hands or waiting for
-	// their welcome, 256 if 0. When there are more, the handshake that began
-	// first is given up; that dialer gets ErrBusy.
+	// their welcome, 256 if 0. When there are more, the oldest handshake of the
+	// process that has the most is given up; that dialer gets ErrBusy.
 	Handshakes int
 
 	// HandshakeTimeout is how long a handshake may take, 10 s if 0.

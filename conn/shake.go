@@ -12,10 +12,11 @@ import (
 	"github.com/sluice-ipc/sluice/shm"
 )
 
-// A handshake is one that is under way. All but c and gone is guarded by the
-// listener's mu.
+// A handshake is one that is under way. All but c, who and gone is
+// guarded by the listener's mu.
 type handshake struct {
 	c    *net.UnixConn
+	who  Credentials
 	gone chan struct{} // closed when it is given up
 	why  error         // it was given up for
 	done bool          // nothing is missing but the welcome
@@ -57,13 +58,14 @@ func (l *Listener) run() {
 	}
 }
 
-// begin notes a handshake. Where there are too many it gives up the oldest, but
-// none that lacks nothing but somebody who accepts: then it refuses the new one.
-// It returns nil if it did, or the listener is closed.
+// begin notes a handshake. Where there are too many it gives one up; where none
+// lacks anything but somebody who accepts, it refuses the new one. It returns nil
+// if it did, or the listener is closed.
 func (l *Listener) begin(c *net.UnixConn) *handshake {
+	h := &handshake{c: c, gone: make(chan struct{})}
+	h.who, _ = socket{c}.credentials()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := &handshake{c: c, gone: make(chan struct{})}
 	switch {
 	case l.over:
 		h.giveUp(errListenerCloses)
@@ -72,15 +74,34 @@ func (l *Listener) begin(c *net.UnixConn) *handshake {
 		l.pending = append(l.pending, h)
 		return h
 	}
-	i := slices.IndexFunc(l.pending, func(h *handshake) bool { return !h.done })
+	i := l.surplus()
 	if i < 0 {
 		h.giveUp(errTooMany)
-		l.all.Go(func() { l.o.Failed(Credentials{}, errTooMany) })
+		l.all.Go(func() { l.o.Failed(h.who, errTooMany) })
 		return nil
 	}
 	l.pending[i].giveUp(errTooMany)
 	l.pending = append(slices.Delete(l.pending, i, i+1), h)
 	return h
+}
+
+// surplus returns which handshake to give up: the oldest of the process that has
+// the most under way, so that one process does not keep out the others. It is -1
+// if they all wait for Accept. The caller holds mu.
+func (l *Listener) surplus() int {
+	count := map[int]int{} // by process
+	for _, h := range l.pending {
+		if !h.done {
+			count[h.who.PID]++
+		}
+	}
+	worst := -1
+	for i, h := range l.pending {
+		if !h.done && (worst < 0 || count[h.who.PID] > count[l.pending[worst].who.PID]) {
+			worst = i
+		}
+	}
+	return worst
 }
 
 // met notes that a handshake lacks nothing but the welcome, and reports whether
@@ -105,7 +126,8 @@ func (l *Listener) end(h *handshake) error {
 // shake makes one handshake and puts the connection where Accept finds it.
 func (l *Listener) shake(h *handshake) {
 	h.c.SetDeadline(time.Now().Add(l.o.HandshakeTimeout))
-	e, who, err := l.meet(socket{h.c})
+	who := h.who
+	e, err := l.meet(socket{h.c}, who)
 	if err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			err = fmt.Errorf("%w: the handshake takes longer than %v", os.ErrDeadlineExceeded, l.o.HandshakeTimeout)
@@ -150,30 +172,29 @@ func (l *Listener) deliver(h *handshake, c *Conn) bool {
 }
 
 // meet is the listener's part of a handshake, up to the welcome.
-func (l *Listener) meet(s socket) (*end, Credentials, error) {
-	who, err := s.credentials()
-	if err != nil {
-		return nil, who, err
+func (l *Listener) meet(s socket, who Credentials) (*end, error) {
+	if who == (Credentials{}) { // nobody is that, not even root
+		return nil, fmt.Errorf("%w: the kernel does not say who it is", ErrNotAllowed)
 	}
 	if err := l.o.Allow(who); err != nil {
 		if !errors.Is(err, ErrNotAllowed) {
 			err = fmt.Errorf("%w: %w", ErrNotAllowed, err)
 		}
-		return nil, who, err
+		return nil, err
 	}
 	buf := make([]byte, maxPacket)
 	if err := l.greet(s, buf); err != nil {
-		return nil, who, err
+		return nil, err
 	}
 	desc, f, err := s.expect(packetOffer, buf, true)
 	if err != nil {
-		return nil, who, err
+		return nil, err
 	}
 	defer f.Close()
 	hook.At("conn.listen.offer")
 	e, err := importEnd(f, string(desc), l.o.MaxSize, bothWays, &l.o.Conn)
 	hook.At("conn.listen.import")
-	return e, who, err
+	return e, err
 }
 
 // greet exchanges the hellos, and the proofs if there is a key.

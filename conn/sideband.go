@@ -55,6 +55,14 @@ func newSideband(s socket, cred Credentials, e *end) *sideband {
 
 func (b *sideband) run() {
 	defer close(b.done)
+	if b.read() {
+		b.gone()
+	}
+}
+
+// read reads until the socket ends, and reports whether it is the other one who
+// has ended it.
+func (b *sideband) read() (other bool) {
 	defer close(b.files)
 	buf := make([]byte, maxPacket)
 	for {
@@ -63,8 +71,7 @@ func (b *sideband) run() {
 		switch {
 		case errors.Is(err, ErrProtocol) || err == errFileLost:
 		case err != nil:
-			b.gone()
-			return
+			return true
 		case len(p) == 0 || p[0] != packetHandle:
 			r.drop() // nothing that we know
 			continue
@@ -77,7 +84,7 @@ func (b *sideband) run() {
 		case b.files <- r:
 		case <-b.quit:
 			r.drop()
-			return
+			return false
 		}
 	}
 }
