@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/place"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/shm"
 )
 
@@ -77,6 +78,7 @@ func (b *Blackboard[T]) Claim() (*Writer[T], error) {
 		}
 		hook.At("value.board.claim")
 		if b.writer.CompareAndSwap(old, b.me) { //sync:board-writer acquire: what the last writer published
+			race.Acquire(b.c.key)
 			return &Writer[T]{b: b}, nil
 		}
 	}
@@ -99,6 +101,9 @@ func (b *Blackboard[T]) Close() error { return b.spot.Close() }
 // Handover implements shm.Handle: the child gets a handle of its own, with
 // [InheritedBlackboard], and is not the writer.
 func (b *Blackboard[T]) Handover() (shm.Handover, error) { return b.spot.Handover() }
+
+// Inherit implements shm.Inheritor.
+func (*Blackboard[T]) Inherit(name string) (any, error) { return InheritedBlackboard[T](name, nil) }
 
 // Writer is who publishes values on a [Blackboard].
 // It must not be used by more than one goroutine at a time.
@@ -135,6 +140,7 @@ func (w *Writer[T]) Close() error {
 	}
 	w.closed = true
 	hook.At("value.board.leave")
+	race.Release(w.b.c.key)
 	w.b.writer.CompareAndSwap(w.b.me, 0) //sync:board-writer release: what we published
 	w.b.spot.Seg.Release()
 	return nil

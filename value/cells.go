@@ -8,6 +8,7 @@ import (
 	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/place"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/sys"
 	"github.com/sluice-ipc/sluice/shm"
 )
@@ -49,6 +50,7 @@ type cells struct {
 	fair   int    // tries of a reader before it asks writers to pause
 	grace  time.Duration
 	me     uint64
+	key    uint64 // for package race
 	watch  watch
 }
 
@@ -85,6 +87,7 @@ func newCells(p *place.Spot, h shape, plain *mem.Plain) (*cells, error) {
 		hungry: mem.Uint64(p.Data, hungryWord),
 		n:      uint64(h.n), fair: h.fair, grace: graceFor(plain.Size),
 		me:    uint64(p.Seg.ID()),
+		key:   p.Key(),
 		watch: newWatch(mem.Uint32(p.Data, eventWord), p.Seg),
 	}
 	for i := range h.n {
@@ -109,6 +112,7 @@ func (c *cells) latest(dst []byte) uint64 {
 // and the mark for k+n has been made.
 func (c *cells) try(dst []byte) (version uint64, whole bool) {
 	s := c.seq.Load() //sync:cell-seq acquire: the copy of that version
+	race.Acquire(c.key)
 	k := s >> 1
 	hook.At("value.read.copy")
 	mem.LoadWords(dst, c.copies[k&(c.n-1)]) //sync:cell-mark acquire: a word of a later version comes with its mark
@@ -197,6 +201,7 @@ func (c *cells) write(src []byte) {
 	hook.At("value.write.copy")
 	mem.StoreWords(c.copies[next&(c.n-1)], src) //sync:cell-mark release: the mark
 	hook.At("value.write.publish")
+	race.Release(c.key)
 	c.seq.Store(2 * next) //sync:cell-seq release: the copy
 }
 
@@ -209,11 +214,13 @@ func (c *cells) wait(ctx context.Context, old uint64) (uint64, error) {
 		return c.version(), err
 	}
 	defer c.watch.seg.Release()
-	if k := c.version(); k != old {
-		return k, nil
+	k, err := c.version(), error(nil)
+	if k == old {
+		err = c.watch.wait(ctx, &change{c.seq, old, c.watch.seg})
+		k = c.version()
 	}
-	err := c.watch.wait(ctx, &change{c.seq, old, c.watch.seg})
-	return c.version(), err
+	race.Acquire(c.key)
+	return k, err
 }
 
 // A change is the condition of who waits until the version is another one.

@@ -185,3 +185,6 @@ func (r *Record[T]) Close() error { return r.spot.Close() }
 // Handover implements shm.Handle: the child gets a handle of its own, with
 // [InheritedRecord].
 func (r *Record[T]) Handover() (shm.Handover, error) { return r.spot.Handover() }
+
+// Inherit implements shm.Inheritor.
+func (*Record[T]) Inherit(name string) (any, error) { return InheritedRecord[T](name, nil) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -432,4 +433,40 @@ func benchRecord[T any](b *testing.B, name string) {
 			w.Publish(v)
 		}
 	})
+}
+
+// The race detector knows what a version, a lock and a claim order.
+func TestRecordsOrderOtherMemory(t *testing.T) {
+	r := newRecord(t, trioOf(0))
+	b := must(value.AnonymousBlackboard("test", trioOf(0), nil))
+	defer b.Close()
+	var heap [4]int
+	done := make(chan int)
+	go func() {
+		must(r.Wait(bg, 0))
+		sum := heap[0]
+		for v, _ := b.Load(); v.A == 0; v, _ = b.Load() {
+			runtime.Gosched()
+		}
+		sum += heap[1]
+		for {
+			w, err := b.Claim()
+			if err == nil {
+				check(w.Close())
+				break
+			}
+			runtime.Gosched()
+		}
+		done <- sum + heap[2]
+	}()
+	w := must(b.Claim())
+	heap[0] = 1
+	check(r.Store(bg, trioOf(1)))
+	heap[1] = 2
+	check(w.Publish(trioOf(1)))
+	heap[2] = 4
+	check(w.Close())
+	if sum := <-done; sum != 7 {
+		t.Errorf("%d", sum)
+	}
 }
