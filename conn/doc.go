@@ -24,6 +24,29 @@
 // empty. What blocks takes a context; what begins with Try never blocks. A
 // context that is already done gets one attempt.
 //
+// # Strangers
+//
+// Processes that are not parent and child meet at a Unix socket: [Listen] takes
+// an address, a path or "@name", and [Dial] one of the same:
+//
+//	l, err := conn.Listen("/run/user/1000/jobs", &conn.ListenOptions{Key: key})
+//	c, err := l.Accept(ctx)
+//
+//	c, err := conn.Dial(ctx, "/run/user/1000/jobs", &conn.DialOptions{Key: key})
+//
+// Handshakes are made beside Accept, which returns connections that are complete.
+// Those that fail hold up nobody; ListenOptions.Failed hears of them. Who may
+// connect is decided by the permissions of the socket's file, by
+// [ListenOptions].Allow, which is told the process, user and group as the kernel
+// knows them, and by a key, if there is one, which both sides prove that they
+// have and neither sends. A process in between that both take for the other can
+// pass the proofs on: the key does not replace permissions.
+//
+// The socket stays, and carries the news of the other's end, and descriptors:
+// [Conn.SendFile], and [Conn.SendHandle] for queues, locks, values and the ends of
+// other connections. The dialer's memory is what the two share; a connection
+// takes two descriptors in each process.
+//
 // # Concurrency
 //
 // An end may be used by any number of goroutines; one at a time is inside each
@@ -75,6 +98,12 @@
 // methods of types that the receiver itself names. Objects are copied out of
 // the shared memory before they are decoded. Bytes from Peek are not: they can
 // change while they are looked at.
+//
+// A stranger can besides be mute, say anything, and send any descriptor: its
+// handshake is refused, with a reason, after ListenOptions.HandshakeTimeout at the
+// latest. It can bring memory only of a fixed size, at most
+// ListenOptions.MaxSize. Before it is let in it costs a goroutine and a descriptor
+// or two, and of those that one process has too many of, the oldest goes.
 //
 // # Deadlock
 //

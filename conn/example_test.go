@@ -164,3 +164,22 @@ func ExampleRecvAs() {
 	// Output:
 	// {Symbol:EURUSD Amount:100} <nil>
 }
+
+// Two that know nothing of each other but an address.
+func ExampleListen() {
+	ctx := context.Background()
+	l, _ := conn.Listen("", nil)
+	defer l.Close()
+	go func() {
+		c, _ := conn.Dial(ctx, l.Addr(), nil)
+		c.Send(ctx, "hello")
+		c.Close()
+	}()
+	c, _ := l.Accept(ctx)
+	defer c.Close()
+	fmt.Println(c.Recv(ctx))
+	fmt.Println(c.Recv(ctx))
+	// Output:
+	// hello <nil>
+	// <nil> EOF
+}
