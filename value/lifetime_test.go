@@ -85,6 +85,21 @@ func TestCollected(t *testing.T) {
 	collected(t, "memfd:kept")
 }
 
+// Memory that one process has given up stays what it is for the others, and is
+// nobody else's.
+func TestMemoryIsNotReused(t *testing.T) {
+	v, w := pairOf(t, 111)
+	check(v.Close())
+	for range 100 {
+		x := must(value.Anonymous("next", 222, nil))
+		if x.Add(1); w.Load() != 111 || x.Load() != 223 {
+			t.Fatalf("%v beside %v", w, x)
+		}
+		check(x.Close())
+		runtime.GC()
+	}
+}
+
 // A handle that is in use is not collected, even if nobody looks at it again.
 func TestNotCollectedInTheMiddle(t *testing.T) {
 	var w sync.WaitGroup

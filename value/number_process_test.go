@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"testing"
@@ -205,6 +206,20 @@ func TestWaitEnds(t *testing.T) {
 		if err := receive(t, waiting); err != nil {
 			t.Errorf("changed: %v", err)
 		}
+	}
+	v.Store(math.NaN())
+	if n, err := v.Wait(done, math.NaN()); !errors.Is(err, context.Canceled) || n == n {
+		t.Errorf("a NaN is another: %v, %v", n, err)
+	}
+	v.Store(0)
+	go func() {
+		_, err := v.Wait(bg, 0)
+		waiting <- err
+	}()
+	shmtest.Eventually(t, func() bool { return value.Sleepers(v).Load()&1 != 0 })
+	w.Store(math.Copysign(0, -1))
+	if err := receive(t, waiting); err != nil {
+		t.Errorf("the sign changed: %v", err)
 	}
 	w.Store(1.5)
 	go wait(bg)

@@ -181,6 +181,7 @@ func (v *word) seen() {
 // watched reports, after the number has changed, whether to wake those who wait
 // for that.
 func (v *word) watched() bool {
+	hook.At("value.look")
 	some := wait.Asleep(&v.c.event)
 	v.seen()
 	runtime.KeepAlive(v)
