@@ -68,8 +68,7 @@ func (Addr) Network() string { return "sluice" }
 func (a Addr) String() string { return a.Name }
 
 // NewStream makes a stream of a connection, which is the stream's from then on.
-// The other side must do the same, or know that messages have no boundaries; its
-// Options.MaxMessage must not be below this one's, or 64 KiB.
+// The other side must do the same, or know that messages have no boundaries.
 func NewStream(c *Conn) *Stream {
 	return newStream(c, Addr{c.Name()}, Addr{c.otherName()})
 }

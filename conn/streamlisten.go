@@ -8,7 +8,6 @@ import (
 )
 
 // Streams returns the listener as a net.Listener, whose connections are Streams.
-// Their Options.MaxMessage must not be below 64 KiB.
 func (l *Listener) Streams() net.Listener { return streams{l} }
 
 type streams struct{ l *Listener }
