@@ -57,6 +57,7 @@ func countUp(args []string) int {
 		c.ints.AddAt(8, 1)
 		c.floats.AddAt(8, 1)
 		c.bytes.AddAt(k, 1)
+		c.bytes.Set(k, c.bytes.At(k)+1)
 		c.shorts.Set(k, c.shorts.At(k)+1)
 		c.ints.SwapAt(k, c.ints.At(k)+1)
 		c.floats.AddAt(k, 1)
@@ -68,9 +69,9 @@ func countUp(args []string) int {
 // beside what others do.
 func TestAddBetweenProcesses(t *testing.T) {
 	const procs = 4
-	n := 20_000
+	n := 200_000
 	if testing.Short() {
-		n = 2_000
+		n = 20_000
 	}
 	name := fresh(t)
 	s := must(shm.Create(name, &shm.Options{Size: 4096}))
@@ -98,7 +99,7 @@ func TestAddBetweenProcesses(t *testing.T) {
 		if k >= procs {
 			n = 0
 		}
-		if c.bytes.At(k) != uint8(n) || c.shorts.At(k) != int16(n) || c.ints.At(k) != uint32(n) || c.floats.At(k) != float32(n) {
+		if c.bytes.At(k) != uint8(2*n) || c.shorts.At(k) != int16(n) || c.ints.At(k) != uint32(n) || c.floats.At(k) != float32(n) {
 			t.Errorf("element %d: %d, %d, %d, %g, want %d", k, c.bytes.At(k), c.shorts.At(k), c.ints.At(k), c.floats.At(k), n)
 		}
 	}
