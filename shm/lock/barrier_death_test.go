@@ -113,10 +113,16 @@ func TestBarrierPartyDiesBetweenRounds(t *testing.T) {
 func TestBarrierSlotOfADeadParty(t *testing.T) {
 	b, file := newBarrier(t, 2, nil)
 	c := party(t, b, file)
+	slots := map[int]bool{}
+	for _, p := range b.Segment().Participants() {
+		slots[p.ID.Slot()] = true
+	}
 	c.Kill()
-	next := anotherBarrier(t, file, nil) // makes room for itself, perhaps
 	b.Segment().CheckPeers()
-	after := anotherBarrier(t, file, nil)
+	after, next := anotherBarrier(t, file, nil), anotherBarrier(t, file, nil)
+	if !slots[after.Segment().ID().Slot()] {
+		t.Fatalf("the new one has slot %d, which is nobody's", after.Segment().ID().Slot())
+	}
 	for _, h := range []*lock.Barrier{after, next, b} {
 		wantBroken(t, "Wait", at(h), true)
 	}

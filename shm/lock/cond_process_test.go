@@ -157,3 +157,50 @@ func TestCondBetweenProcesses(t *testing.T) {
 	check(l.c.Mutex().Unlock())
 	t.Logf("%d tokens, %d kills", tokens, kills)
 }
+
+// The same for a mutex that lies elsewhere, whose owners nobody else looks after.
+func TestCondOwnerOfAGivenMutexIsKilled(t *testing.T) {
+	m, file := newMutex(t)
+	o := eight()
+	o.Mutex = m
+	c := must(lock.Anonymous[lock.Cond]("given", o))
+	defer c.Close()
+	c.NoSpin()
+	waiting := waitAndFail(t, c)
+	k, _ := obedient(t, file)
+	do(t, k, "lock", "ok")
+	k.Kill()
+	wantErr(t, "Wait", got(t, waiting), lock.ErrOwnerDied)
+	check(m.MarkConsistent())
+	check(m.Unlock())
+}
+
+// What a waiter leaves that was notified and dies goes to another one who waited
+// then, and to nobody who comes later.
+func TestCondNotifiedWaiterIsKilled(t *testing.T) {
+	for _, beside := range []bool{false, true} {
+		c, file := newCond(t)
+		dies := shmtest.Start(t, "cond-wait", file)
+		shortly(t, func() bool { return c.Waiters() == 1 && c.Mutex().Holder() == 0 }, "the child waits")
+		var waiting <-chan error
+		if beside {
+			waiting = waitOn(t, bg, c)
+		}
+		check(c.Mutex().Lock(bg))
+		check(c.Signal()) // for either, who cannot go on while the mutex is held
+		dies.Kill()
+		check(c.Mutex().Unlock())
+		if beside {
+			wantErr(t, "Wait beside one who was notified and died", got(t, waiting), nil)
+		}
+		c.Segment().CheckPeers()
+		two := []<-chan error{waitOn(t, bg, c), waitOn(t, bg, c)}
+		locked(c, func() { check(c.Signal()) })
+		leaves(t, c, 1)
+		locked(c, func() { check(c.Signal()) })
+		leaves(t, c, 0)
+		for _, w := range two {
+			wantErr(t, "a later Wait", got(t, w), nil)
+		}
+	}
+}
