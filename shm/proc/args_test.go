@@ -42,6 +42,7 @@ func init() {
 	proc.Register("wants error", func(w wantsError) {})
 	proc.Register("queue and number", func(q *ring.Queue[int], n int64) error { return nil })
 	proc.Register("end and number", func(_ context.Context, c *conn.Conn, n int64) error { return nil })
+	proc.Register("end and any", func(c *conn.Conn, v any) {})
 	proc.Register("any", func(v any) error { return nil })
 	proc.Register("nilable", func(p *int, s []string, m map[string]int, v any) error {
 		return differ(p == nil && s == nil && m == nil && v == nil, p, s, m, v)
@@ -164,6 +165,7 @@ func TestWrongArguments(t *testing.T) {
 		{"queue and number", []any{q, 1}, 1, "is int, want int64"},
 		{"queue and number", []any{q, nil}, 1, "is nil, want int64"},
 		{"end and number", []any{theirs, 1}, 1, "is int, want int64"},
+		{"end and any", []any{theirs, make(chan int)}, 1, "is chan int: cbor: unsupported type: chan int"},
 		{"joinable", []any{ring.JoinableQueue[int]{}}, 0, "is a ring.JoinableQueue[int] that is nil"},
 		{"any", []any{theirs}, 0, "is *conn.Conn with a handle, want interface {}, which is data"},
 		{"any", []any{[]*conn.Conn{theirs}}, 0, "is []*conn.Conn with a handle, want interface {}, which is data"},

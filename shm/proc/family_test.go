@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/sluice-ipc/sluice/conn"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/ring"
 	"github.com/sluice-ipc/sluice/shm"
@@ -205,10 +206,12 @@ func TestDetachedChildLives(t *testing.T) {
 		c.Expect("ready")
 		ask := func(n int) {
 			t.Helper()
-			if err := in.Put(bg, n); err != nil {
+			ctx, cancel := context.WithTimeout(bg, shmtest.Watchdog())
+			defer cancel()
+			if err := in.Put(ctx, n); err != nil {
 				t.Fatal(err)
 			}
-			if v, err := out.Get(bg); v != n+1 || err != nil {
+			if v, err := out.Get(ctx); v != n+1 || err != nil {
 				t.Fatalf("%d, %v", v, err)
 			}
 		}
@@ -226,10 +229,13 @@ func TestDetachedChildLives(t *testing.T) {
 	}
 }
 
-// rounds is n, or less of them with -short.
+// rounds is n, or less of them with -short, or where to start a process takes long.
 func rounds(n int) int {
-	if testing.Short() {
+	if testing.Short() || os.Getenv("SLUICE_EMULATED") != "" {
 		return max(1, n/10)
+	}
+	if race.Enabled {
+		return n / 5
 	}
 	return n
 }

@@ -162,7 +162,7 @@ func TestKilledAfterStart(t *testing.T) {
 		if err := p.Kill(); err != nil {
 			t.Error(err)
 		}
-		if e := badly(t, p); e.Signal != syscall.SIGKILL || e.Code != -1 {
+		if e := badly(t, p); e.Signal != syscall.SIGKILL || e.Code != -1 || errors.Is(e, proc.ErrNoMain) {
 			t.Errorf("%v", e)
 		}
 		v, err := ours.Recv(bg)

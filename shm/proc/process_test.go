@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -110,6 +111,28 @@ func TestEnvironment(t *testing.T) {
 		strings.Contains(s, "SLUICE_HANDLES") {
 		t.Errorf("%s", s)
 	}
+}
+
+// A child of the child, of whatever kind, gets none of its descriptors.
+func TestDescriptorsStayInTheChild(t *testing.T) {
+	shmtest.NoLeaks(t)
+	ours, theirs := pipe(t)
+	well(t, start(t, "descriptors", theirs, "data"))
+	ours.Close()
+}
+
+func init() {
+	proc.Register("descriptors", func(_ *conn.Conn, _ string) error {
+		cmd := exec.Command("ls", "-l", "/proc/self/fd")
+		cmd.Stdin, cmd.Stderr = nil, os.Stderr
+		out, err := cmd.Output()
+		// Of pipes there is the one of its output.
+		if s := string(out); err != nil || strings.Contains(s, "memfd:") || strings.Count(s, " 3 -> ") == 0 ||
+			strings.Contains(s, " 4 -> ") {
+			return fmt.Errorf("a child of the child has: %s %v", s, err)
+		}
+		return nil
+	})
 }
 
 func TestBeforeAndAfter(t *testing.T) {
