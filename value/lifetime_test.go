@@ -158,6 +158,9 @@ func TestViews(t *testing.T) {
 	}
 	v.Release()
 	v.Release()
+	if p := b.Segment().Participants(); len(p) != 2 {
+		t.Errorf("a view that was released twice took the memory from under another: %v", p)
+	}
 	other.Release()
 	func() {
 		defer func() {

@@ -47,3 +47,19 @@ func TestChangesComeBeforeTheLook(t *testing.T) {
 		}
 	}
 }
+
+// What somebody else does between an addition's look and its change is not lost.
+func TestAdditionsLoseNothing(t *testing.T) {
+	f, g := pairOf(t, 0.5)
+	between := 0
+	defer hook.Set(nil)
+	hook.Set(func(step string) {
+		if step == "value.swap" && between == 0 {
+			between++
+			g.Store(100)
+		}
+	})
+	if n := f.Add(1); n != 101 || g.Load() != 101 || between != 1 {
+		t.Errorf("100 and 1 are %v, or %v; a look in between: %d", n, g, between)
+	}
+}

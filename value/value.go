@@ -103,6 +103,7 @@ func (v *Value[T]) CompareAndSwap(old, n T) bool {
 // swap changes the number to n if its word is still w.
 func (v *Value[T]) swap(w uint64, n T) bool {
 	v.publish()
+	hook.At("value.swap")
 	if !v.c.bits.CompareAndSwap(w, mem.ToBits(n)) { //sync:value release: what we did before
 		return false
 	}

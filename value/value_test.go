@@ -144,6 +144,33 @@ func basics[T value.Number](t *testing.T, samples []T) {
 	}
 }
 
+// An update is made to the number that there is, whoever changed it meanwhile.
+func TestUpdatesLoseNothing(t *testing.T) {
+	v, w := pairOf(t, 1)
+	a, b := arrays(t, []byte{1, 2, 3, 4})
+	x, y := arrays(t, []float64{1, 2})
+	calls := 0
+	first := func(f func()) {
+		if calls++; calls%2 == 1 {
+			f()
+		}
+	}
+	n := v.Update(func(n int) int { first(func() { w.Add(10) }); return n + 100 })
+	c := a.UpdateAt(1, func(n byte) byte {
+		first(func() { b.AddAt(1, 10); b.AddAt(2, 10) })
+		return n + 100
+	})
+	d := x.UpdateAt(1, func(n float64) float64 { first(func() { y.AddAt(1, 10) }); return n + 100 })
+	if n != 111 || c != 112 || d != 112 || calls != 6 {
+		t.Errorf("%d, %d and %v after %d calls", n, c, d, calls)
+	}
+	// A byte that another one changes next to is still the same byte.
+	e := a.UpdateAt(1, func(n byte) byte { calls++; b.AddAt(2, 10); return n + 1 })
+	if got := string(must(value.Bytes(bg, a))); e != 113 || calls != 7 || got != "\x01\x71\x17\x04" {
+		t.Errorf("%d after %d calls, %q", e, calls, got)
+	}
+}
+
 func TestStringsOfObjects(t *testing.T) {
 	v := must(value.Anonymous("pi", 3.1415927, nil))
 	defer v.Close()
