@@ -176,13 +176,8 @@ func TestBlackboardIsNeverTorn(t *testing.T) {
 	for name, s := range boardSizes {
 		t.Run(name, func(t *testing.T) {
 			seg := s.create(t)
-			loads := 200_000
-			if name != "64B" {
-				loads /= 10
-			}
-			if testing.Short() {
-				loads /= 20
-			}
+			loads := map[string]int{"64B": 200_000, "4KiB": 40_000, "64KiB": 6_000}[name]
+			loads = fewer(loads)
 			for range 3 {
 				w := shmtest.Start(t, "board-publish", name, seg)
 				w.Expect("writing")

@@ -145,9 +145,7 @@ const clerks = 8
 func TestTotalsAreExact(t *testing.T) {
 	for what, times := range map[string]int{"value": 1_000_000, "record": 20_000} {
 		t.Run(what, func(t *testing.T) {
-			if testing.Short() {
-				times /= 50
-			}
+			times := fewer(times)
 			name, l := fresh(t), newLedger(t)
 			total := counters[what].create(t, name)
 			var cs []*shmtest.Child
@@ -182,9 +180,7 @@ func TestTotalsAreExact(t *testing.T) {
 func TestTotalsWithKills(t *testing.T) {
 	for what, times := range map[string]int{"value": 10_000_000, "record": 1_000_000} {
 		t.Run(what, func(t *testing.T) {
-			if testing.Short() {
-				times /= 20
-			}
+			times := fewer(times)
 			name, l := fresh(t), newLedger(t)
 			total := counters[what].create(t, name)
 			b := &bureau{t: t, what: what, name: name, l: l, times: times}

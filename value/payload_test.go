@@ -3,9 +3,24 @@ package value_test
 import (
 	"bytes"
 	"encoding/binary"
+	"os"
+	"testing"
 
 	"github.com/sluice-ipc/sluice/internal/mem"
+	"github.com/sluice-ipc/sluice/internal/race"
 )
+
+// fewer returns how often to do what is done n times where tests may take long: a
+// tenth where they are to be short, and a twentieth where all code is slow.
+func fewer(n int) int {
+	if testing.Short() {
+		n /= 10
+	}
+	if race.Enabled || os.Getenv("SLUICE_EMULATED") == "1" {
+		n /= 20
+	}
+	return max(n, 5)
+}
 
 // A payload is a value of some size that says which one it is in every part of
 // it: see fill.

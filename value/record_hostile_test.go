@@ -82,7 +82,7 @@ func TestSequenceThatNeverRests(t *testing.T) {
 		}
 	}
 	most := 0
-	for range 3000 {
+	for range fewer(3000) {
 		_, _, n := value.LoadCounted(r)
 		_, _, m := value.BoardCounted(b)
 		most = max(most, n, m)

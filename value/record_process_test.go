@@ -77,10 +77,7 @@ func recordPong(args []string) int {
 // Two processes that wait for each other's versions in turn lose no wake-up. (A
 // lost one is healed by the tick, after 50 ms, so they are counted.)
 func TestVersionsPingPong(t *testing.T) {
-	rounds := 20000
-	if testing.Short() {
-		rounds = 1000
-	}
+	rounds := fewer(20000)
 	for _, mode := range []string{"sleeping", "spinning"} {
 		t.Run(mode, func(t *testing.T) {
 			name := fresh(t)
@@ -195,9 +192,9 @@ func lockOrMend(m *lock.Mutex, a, b *value.Record[trio]) (mended int) {
 // Several records under one lock are changed together: who holds the lock sees
 // them agree, also when others were killed between them.
 func TestRecordsShareALock(t *testing.T) {
-	moves, kills := 20000, 30
+	moves, kills := fewer(20000), 30
 	if testing.Short() {
-		moves, kills = 1000, 10
+		kills = 10
 	}
 	lockName, name := fresh(t), fresh(t)
 	m := must(lock.Create[lock.Mutex](lockName, nil))

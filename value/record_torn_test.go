@@ -147,10 +147,7 @@ func tornFree(t *testing.T, writer, mode string, most int) {
 	for _, s := range sizes {
 		t.Run(s.name, func(t *testing.T) {
 			name := s.create(t)
-			loads := most / (1 + s.size/64)
-			if testing.Short() {
-				loads /= 10
-			}
+			loads := fewer(most / (1 + s.size/64))
 			for range 2 {
 				c := shmtest.Start(t, writer, s.name, name)
 				c.Expect("writing")
