@@ -208,3 +208,54 @@ func TestForgottenProcess(t *testing.T) {
 		return err == syscall.ECHILD
 	}, "the child is reaped")
 }
+
+// Out of descriptors, at whichever step, a start fails with that error and leaves
+// nothing open.
+func TestOutOfDescriptors(t *testing.T) {
+	noLeaks(t)
+	b := newBurden(t, 3)
+	var was syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was)
+	failed := 0
+	for spare := uint64(0); ; spare++ {
+		ours, theirs := pipe(t)
+		p := newProcess("burden", theirs, b.q, b.s, b.b, 0)
+		next, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		syscall.Close(next)
+		few := was
+		few.Cur = uint64(next) + spare
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+			t.Fatal(err)
+		}
+		err = p.Start()
+		if err2 := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was); err2 != nil {
+			t.Fatal(err2)
+		}
+		if err == nil {
+			p.Kill() // it has few descriptors itself, and may say so
+			end(t, p)
+			break
+		}
+		failed++
+		ours.Close()
+		theirs.Close()
+		if !errors.Is(err, syscall.EMFILE) {
+			t.Fatalf("with %d descriptors more: %v", spare, err)
+		}
+		for _, f := range p.Cmd.ExtraFiles {
+			if f != nil && f.Close() == nil {
+				t.Errorf("with %d descriptors more, %s was open", spare, f.Name())
+			}
+		}
+	}
+	if failed < 5 {
+		t.Errorf("started with %d descriptors", failed)
+	}
+	b.alone(t)
+}
