@@ -3,6 +3,7 @@
 package lock_test
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -274,18 +275,31 @@ func TestReaderOrWriterDiesOrStops(t *testing.T) {
 	})
 }
 
-// The first attempt after a death finds it.
+// The first attempt after a death finds it, also one that must not wait.
 func TestTryAfterADeath(t *testing.T) {
 	h, file := newLedger(t, 1)
-	c, _ := holder(t, "rw-hold", file, "read")
-	c.Kill()
-	tryLock(t, h[0].RWMutex, true, nil)
-	check(h[0].Unlock())
-	c, _ = holder(t, "rw-hold", file, "write")
-	c.Kill()
-	tryRLock(t, h[0].RWMutex, false, lock.ErrInconsistent)
-	tryLock(t, h[0].RWMutex, true, lock.ErrOwnerDied)
-	check(h[0].MarkConsistent())
-	check(h[0].Unlock())
-	h[0].goesOn(t)
+	a := h[0]
+	done, cancel := context.WithCancel(bg)
+	cancel()
+	dies := func(what string) {
+		c, _ := holder(t, "rw-hold", file, what)
+		c.Kill()
+	}
+	dies("read")
+	tryLock(t, a.RWMutex, true, nil)
+	check(a.Unlock())
+	dies("read")
+	wantErr(t, "Lock with a context that is done", a.Lock(done), nil)
+	check(a.Unlock())
+	dies("write")
+	tryRLock(t, a.RWMutex, false, lock.ErrInconsistent)
+	tryLock(t, a.RWMutex, true, lock.ErrOwnerDied)
+	check(a.MarkConsistent())
+	check(a.Unlock())
+	dies("write")
+	wantErr(t, "RLock with a context that is done", a.RLock(done), lock.ErrInconsistent)
+	wantErr(t, "Lock with a context that is done", a.Lock(done), lock.ErrOwnerDied)
+	check(a.MarkConsistent())
+	check(a.Unlock())
+	a.goesOn(t)
 }

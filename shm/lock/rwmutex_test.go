@@ -617,4 +617,15 @@ func TestUnlockersWake(t *testing.T) {
 	wantErr(t, "RLock", got(t, reader), nil)
 	check(a.RUnlock())
 	check(a.RUnlock())
+
+	// Who finds a dead writer wakes those who have not.
+	check(a.Lock(bg))
+	reader = asleep(t, func() error { return b.RLock(bg) })
+	before = event.Load()
+	a.Word().Store(gone)
+	tryRLock(t, a, false, lock.ErrInconsistent)
+	if event.Load() == before {
+		t.Error("who finds a dead writer does not wake readers")
+	}
+	wantErr(t, "RLock", got(t, reader), lock.ErrInconsistent)
 }
