@@ -287,3 +287,17 @@ func TestBarrierWaitsForStopped(t *testing.T) {
 	c.Expect("ok")
 	wantErr(t, "Wait", got(t, waiting), nil)
 }
+
+// Reset forgets the parties that have died, whether or not anybody had noticed.
+func TestBarrierResetForgetsTheDead(t *testing.T) {
+	for range 10 {
+		b, file := newBarrier(t, 2, nil)
+		c := party(t, b, file)
+		c.Kill()
+		check(b.Reset())
+		b.Segment().CheckPeers()
+		if b.Broken() {
+			t.Fatal("broken by one who died before Reset")
+		}
+	}
+}
