@@ -81,7 +81,7 @@
 //	p.is_alive(), p.pid             p.Alive(), p.Pid()
 //	p.exitcode                      p.ExitCode(), the error of Wait; -1 and
 //	                                ExitError.Signal for what is -SIGKILL there
-//	p.sentinel                      p.Done(), a channel
+//	p.sentinel                      p.Done(), a channel; in conn.Wait p itself
 //	p.terminate(), p.kill()         p.Terminate(), p.Kill()
 //	p.close()                       not needed
 //	p.name                          p.Name(), which is that of the function
