@@ -72,7 +72,7 @@ func TestNobodyStarves(t *testing.T) {
 			_, how, _ := strings.Cut(c.what, ", ")
 			var cs []*shmtest.Child
 			for _, n := range c.goroutines {
-				c := shmtest.Start(t, "greedy", file, strconv.Itoa(turns), strconv.Itoa(n), strconv.Itoa(c.work), how)
+				c := shmtest.Start(t, "greedy", file, strconv.Itoa(turns), strconv.Itoa(n), strconv.Itoa(shorten(c.work)), how)
 				c.Expect("ready")
 				cs = append(cs, c)
 			}

@@ -3,6 +3,8 @@
 package lock_test
 
 import (
+	"context"
+	"os"
 	"runtime"
 	"testing"
 
@@ -88,4 +90,59 @@ func TestReadsAfterClose(t *testing.T) {
 		}
 	}
 	check(other.Unlock())
+}
+
+// Whatever is held keeps its handle until it is given back, and whatever failed
+// keeps nothing.
+func TestWhatIsHeldKeepsTheHandle(t *testing.T) {
+	for what, c := range map[string]struct {
+		word  uint64
+		other bool // somebody else holds it
+		call  func(m *lock.Mutex) error
+		want  error
+		held  bool
+	}{
+		"Lock":                {0, false, func(m *lock.Mutex) error { return m.Lock(bg) }, nil, true},
+		"TryLock":             {0, false, tries, nil, true},
+		"Lock, told":          {lock.Inconsistent, false, func(m *lock.Mutex) error { return m.Lock(bg) }, lock.ErrOwnerDied, true},
+		"TryLock, told":       {lock.Inconsistent, false, tries, lock.ErrOwnerDied, true},
+		"Lock in vain":        {0, true, func(m *lock.Mutex) error { return m.Lock(soon{bg}) }, context.DeadlineExceeded, false},
+		"TryLock in vain":     {0, true, tries, nil, false},
+		"Lock, lost":          {lock.Lost, false, func(m *lock.Mutex) error { return m.Lock(bg) }, lock.ErrNotRecoverable, false},
+		"TryLock, lost":       {lock.Lost, false, tries, lock.ErrNotRecoverable, false},
+		"With":                {0, false, func(m *lock.Mutex) error { return m.With(bg, func() error { return nil }) }, nil, false},
+		"With, told":          {lock.Inconsistent, false, func(m *lock.Mutex) error { return m.With(bg, nil) }, lock.ErrOwnerDied, false},
+		"Unlock of another's": {0, true, (*lock.Mutex).Unlock, lock.ErrNotOwner, false},
+		"Locker, told":        {lock.Inconsistent, false, func(m *lock.Mutex) error { m.Locker(nil).Lock(); return nil }, nil, true},
+		"Locker that fails": {lock.Inconsistent, false, func(m *lock.Mutex) error {
+			return panicked(m.Locker(func() error { return os.ErrInvalid }).Lock)
+		}, os.ErrInvalid, false},
+	} {
+		m, file := newMutex(t)
+		peer := another(t, file)
+		m.Word().Store(c.word)
+		if c.other {
+			check(peer.Lock(bg))
+		}
+		wantErr(t, what, c.call(m), c.want)
+		check(m.Close())
+		id := m.Segment().ID()
+		if gone := peer.Segment().Gone(id); gone == c.held || m.Held() != c.held {
+			t.Errorf("%s, and Close: gone: %v, held: %v, want %v", what, gone, m.Held(), c.held)
+		}
+		if c.held {
+			check(m.Unlock())
+		}
+		if !peer.Segment().Gone(id) {
+			t.Errorf("%s, Close and Unlock: it is still there", what)
+		}
+		if c.other {
+			check(peer.Unlock())
+		}
+	}
+}
+
+func tries(m *lock.Mutex) error {
+	_, err := m.TryLock()
+	return err
 }

@@ -36,7 +36,8 @@ func try(m *lock.Mutex) {
 
 // words are what a peer may write into a mutex.
 func words(m *lock.Mutex, others ...*lock.Mutex) []uint64 {
-	all := []uint64{0, 1, 1<<41 - 1, ^uint64(0), 1 << 63, 511 << 32, 7<<32 | 3}
+	slots := uint64(m.Segment().Slots())
+	all := []uint64{0, 1, 1<<41 - 1, ^uint64(0), 1 << 63, 511 << 32, (slots-1)<<32 | 3, slots << 32}
 	for _, h := range append(others, m) {
 		all = append(all, uint64(h.Segment().ID()))
 	}
