@@ -49,3 +49,6 @@ func CheckRefusal(b []byte) error { return parseRefusal(b) }
 
 // FileOf opens a connection's memory once more.
 func FileOf(c *Conn) (*os.File, error) { return c.handle.e.seg.File() }
+
+// CheckMemory is what is done with the file of an end that a stranger sends.
+func CheckMemory(f *os.File, most int64) error { return checkMemory(f, most) }

@@ -236,6 +236,11 @@ func TestCloseWithFilesOnTheWay(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		for range 60 { // unread, which resets the socket when it is closed
+			if err := a.SendFile(bg, os.Stdin); err != nil {
+				t.Fatal(err)
+			}
+		}
 		x, y := newPipe(t, small)
 		if err := c.SendHandle(bg, y); err != nil {
 			t.Fatal(err)

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/sluice-ipc/sluice/conn"
+	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
 )
 
@@ -185,4 +187,29 @@ func TestListenerKilledAtEachStep(t *testing.T) {
 		})
 	}
 	t.Log(outcomes)
+}
+
+// L7: an acceptor that is quick closes its end before the dialer is welcome: the
+// dialer gets its connection nevertheless.
+func TestWelcomeIsNotOvertaken(t *testing.T) {
+	shmtest.NoLeaks(t)
+	l := listen(t, "", nil)
+	hook.Set(func(step string) {
+		if step != "conn.listen.ready" {
+			return
+		}
+		for range 10_000 { // until Accept has it, and some time longer
+			runtime.Gosched()
+		}
+	})
+	defer hook.Set(nil)
+	go func() {
+		a := must(l.Accept(bg))
+		a.SendBytes(bg, []byte("bye"))
+		a.Close()
+	}()
+	c := must(conn.Dial(bg, l.Addr(), &conn.DialOptions{Conn: *small}))
+	defer c.Close()
+	expect(t, c, "bye")
+	expectEOF(t, c)
 }

@@ -3,6 +3,7 @@
 package conn_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/sluice-ipc/sluice/conn"
+	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/internal/sys"
 	"github.com/sluice-ipc/sluice/shm"
 )
@@ -146,4 +148,26 @@ func memfd(size int64, sealed bool) *os.File {
 		}
 	}
 	return f
+}
+
+// Memory that can change its size, or is too large, is refused before it is
+// looked at: it could grow between a look and the next.
+func TestMemoryOfAStranger(t *testing.T) {
+	shmtest.NoLeaks(t)
+	for name, field := range map[string]string{
+		"memfd that is not sealed": "file",
+		"memfd that can grow":      "file",
+		"file":                     "file",
+		"dev zero":                 "file",
+		"huge memfd":               "size",
+		"sealed memfd of zeros":    "",
+	} {
+		f := notMemory[name](t)
+		err := conn.CheckMemory(f, 1<<20)
+		f.Close()
+		var format *shm.FormatError
+		if errors.As(err, &format) != (field != "") || field != "" && format.Field != field {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
