@@ -32,7 +32,7 @@ type ListenOptions struct {
 	Backlog int
 
 	// Handshakes is how many dialers may be shaking hands or waiting for
-	// their welcome, 256 if 0. When there are more, the oldest handshake of the
+	// their welcome, 2048 if 0. When there are more, the oldest handshake of the
 	// process that has the most is given up; that dialer gets ErrBusy.
 	Handshakes int
 
@@ -66,7 +66,7 @@ func (o *ListenOptions) withDefaults() ListenOptions {
 		v.Failed = func(Credentials, error) {}
 	}
 	if v.Handshakes <= 0 {
-		v.Handshakes = 256
+		v.Handshakes = 2048
 	}
 	if v.HandshakeTimeout <= 0 {
 		v.HandshakeTimeout = 10 * time.Second
