@@ -66,6 +66,12 @@ func (*Barrier) size(o *Options, slots int) (int64, error) {
 	return barrierCells + place.Round(8*int64(slots)), nil
 }
 
+// lay writes the number of parties of a barrier in a segment of its own, before
+// anybody else can attach without saying it.
+func (*Barrier) lay(b []byte, o *Options) {
+	mem.Uint64(b, barrierParties).Store(uint64(o.Parties))
+}
+
 func badParties(n int) error {
 	return &OptionError{Field: "Parties", Value: n, Want: fmt.Sprint("1 to ", MaxParties)}
 }

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -394,5 +396,31 @@ func TestBarrierParties(t *testing.T) {
 		if states[i] != fmt.Sprintf("lock.Barrier(%s, %s)", file, want) {
 			t.Errorf("String = %q, want %s", states[i], want)
 		}
+	}
+}
+
+// Who opens a barrier at the moment it is made finds how many parties it has.
+func TestBarrierPartiesAreThereAtOnce(t *testing.T) {
+	for range shorten(300) {
+		name := fresh(t)
+		result := make(chan error)
+		go func() {
+			for {
+				b, err := lock.Open[lock.Barrier](name, nil)
+				if errors.Is(err, fs.ErrNotExist) {
+					continue
+				}
+				if err == nil {
+					err = b.Close()
+				}
+				result <- err
+				return
+			}
+		}()
+		made, err := lock.Create[lock.Barrier](name, &lock.Options{Parties: 3})
+		if err := errors.Join(err, <-result, made.Close()); err != nil {
+			t.Fatal(err)
+		}
+		check(os.Remove(name))
 	}
 }
