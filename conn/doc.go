@@ -105,6 +105,27 @@
 // ListenOptions.MaxSize. Before it is let in it costs a goroutine and a descriptor
 // or two, and of those that one process has too many of, the oldest goes.
 //
+// # Streams
+//
+// A [Stream] makes a net.Conn of a connection, with deadlines, half-closes and
+// addresses, and [Listener.Streams] a net.Listener of a listener, so that a
+// program moves onto shared memory by changing its listener and its dialer:
+//
+//	l, err := conn.Listen(path, nil)         // was net.Listen("unix", path)
+//	err = http.Serve(l.Streams(), handler)
+//
+//	c, err := conn.DialStream(ctx, path, nil) // was net.Dial("unix", path)
+//
+// A Write is seen at once, and only by who reads: there is no buffer to flush, and
+// what was written is read although the writer has closed or died since. A Write
+// of more than 64 KiB, or a sixth of Options.Size, travels piece by piece, and a
+// Write that fails says how much was sent. Read and Write that do not block
+// allocate nothing. ReadFrom reads files and net.Buffers straight into the shared
+// memory; net.Buffers.WriteTo is a Write for each buffer.
+//
+// A death looks like a close, as it does with sockets: io.EOF to who reads, and
+// EPIPE to who writes. A protocol that must tell them apart says how long it is.
+//
 // # Deadlock
 //
 // As with any bounded channel, two processes that both send more than the ring

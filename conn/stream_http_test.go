@@ -68,7 +68,7 @@ func serveHTTP(t *testing.T, network string) (*shmtest.Child, *http.Client) {
 	tr := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			if network == "sluice" {
-				return conn.DialStream(ctx, addr, &conn.DialOptions{Conn: conn.Options{Size: 64 << 10}})
+				return conn.DialStream(ctx, addr, &conn.DialOptions{Conn: conn.Options{Size: 256 << 10}})
 			}
 			return new(net.Dialer).DialContext(ctx, network, addr)
 		},

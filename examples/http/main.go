@@ -1,0 +1,59 @@
+// Command http serves HTTP over shared memory, and starts itself as a child
+// process that makes a request. All that is special is the listener and the
+// dialer.
+//
+//	go run ./examples/http
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/sluice-ipc/sluice/conn"
+)
+
+func main() {
+	if len(os.Args) > 2 && os.Args[1] == "client" {
+		client(os.Args[2])
+	} else {
+		server()
+	}
+}
+
+func server() {
+	l, err := conn.Listen("", nil) // a socket in a new directory of this user's
+	check(err)
+	defer l.Close()
+	http.HandleFunc("POST /upper", func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		check(err)
+		fmt.Fprintln(w, strings.ToUpper(string(b)))
+	})
+	go http.Serve(l.Streams(), nil)
+	cmd := exec.Command(os.Args[0], "client", l.Addr())
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	check(cmd.Run())
+}
+
+func client(addr string) {
+	c := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return conn.DialStream(ctx, addr, nil)
+	}}}
+	r, err := c.Post("http://anything/upper", "text/plain", strings.NewReader("hello"))
+	check(err)
+	_, err = io.Copy(os.Stdout, r.Body)
+	check(err)
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
