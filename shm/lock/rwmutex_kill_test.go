@@ -235,7 +235,11 @@ func (l ledgerRW) mend(t testing.TB) string {
 // write takes the lock, puts the words right if the last owner died, and returns
 // what it was told of that.
 func (l ledgerRW) write(ctx context.Context, f func()) error {
-	told := l.Lock(ctx)
+	return l.told(l.Lock(ctx), f)
+}
+
+// told is what write does with the lock.
+func (l ledgerRW) told(told error, f func()) error {
 	if errors.Is(told, lock.ErrOwnerDied) {
 		a, b := l.read()
 		binary.LittleEndian.PutUint64(l.words[8:], max(a, b))

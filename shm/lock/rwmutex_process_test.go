@@ -39,13 +39,25 @@ func rwCrowd(args []string) int {
 				continue
 			}
 			check(err)
-			if a, b := l.read(); a != b {
+			a, _ := l.read()
+			cpu.Pause(50)
+			if _, b := l.read(); a != b {
 				panic(fmt.Sprintf("turn %d: a reader sees %d and %d", i, a, b))
 			}
 			check(l.RUnlock())
 			continue
 		}
-		if err := l.write(bg, l.bumpSlowly); !errors.Is(err, lock.ErrOwnerDied) {
+		ok, err := i%2 == 0, error(nil)
+		if ok {
+			err = l.Lock(bg)
+		} else {
+			ok, err = l.TryLock()
+		}
+		if !ok {
+			check(err)
+			continue
+		}
+		if err := l.told(err, l.bumpSlowly); !errors.Is(err, lock.ErrOwnerDied) {
 			check(err)
 		}
 		wrote++
