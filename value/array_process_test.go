@@ -112,7 +112,11 @@ func TestDeathIsToldOnce(t *testing.T) {
 		c.Expect("ready")
 		heirs = append(heirs, c)
 	}
-	for range 20 {
+	deaths := 20
+	if testing.Short() {
+		deaths = 3
+	}
+	for range deaths {
 		shmtest.Start(t, "array-die", a.Segment().Name()).Wait()
 		told := 0
 		for range 2 {

@@ -114,9 +114,9 @@ func TestNotCollectedInTheMiddle(t *testing.T) {
 			}
 		}
 	})
-	n := 2000
+	n := 1000
 	if testing.Short() {
-		n = 100
+		n = 30
 	}
 	for range n {
 		if got := must(value.Anonymous("brief", 3, nil)).Add(4); got != 7 {
