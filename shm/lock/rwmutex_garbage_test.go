@@ -211,3 +211,38 @@ func TestTruncationUnderGuardRW(t *testing.T) {
 		}
 	}
 }
+
+// Who waits beside somebody that takes down at once what it asks for gives up
+// all the same.
+func TestAskingInVain(t *testing.T) {
+	v := newVictim(t)
+	check(v.m.Lock(bg))
+	for range v.s.Max() {
+		check(v.s.Acquire(bg))
+	}
+	m, file := newMutex(t)
+	holder := another(t, file)
+	check(holder.Lock(bg))
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !stop.Load() {
+			v.m.Asked().Store(0)
+			v.s.Asked().Store(0)
+			m.Word().And(^uint64(lock.Starving))
+		}
+	})
+	defer wg.Wait()
+	defer stop.Store(true)
+	for what, f := range map[string]func(context.Context) error{
+		"RLock": v.m.RLock, "Acquire": v.s.Acquire, "Consume": v.s.Consume, "Lock": m.Lock,
+	} {
+		ctx, cancel := context.WithTimeout(bg, 5*time.Millisecond)
+		wantErr(t, what, f(ctx), context.DeadlineExceeded)
+		cancel()
+	}
+	check(v.m.Unlock())
+	for v.s.Held() > 0 {
+		check(v.s.Release())
+	}
+}

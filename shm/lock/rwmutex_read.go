@@ -51,11 +51,16 @@ func (m *RWMutex) TryRLock() (bool, error) {
 // RUnlock undoes one RLock, of any goroutine that uses this handle. If there is
 // none to undo it changes nothing: [ErrNotLocked].
 func (m *RWMutex) RUnlock() error {
-	ok := m.withdraw()
-	runtime.KeepAlive(m)
-	if !ok {
-		return wrap("read unlock", m.spot.Name(), ErrNotLocked)
+	// What others have only announced is not there to be undone.
+	for n := m.held.Load(); ; n = m.held.Load() {
+		if n <= 0 {
+			return wrap("read unlock", m.spot.Name(), ErrNotLocked)
+		}
+		if m.held.CompareAndSwap(n, n-1) {
+			break
+		}
 	}
+	m.withdraw()
 	m.spot.Seg.Release()
 	return nil
 }
@@ -92,6 +97,9 @@ func (m *RWMutex) waitToRead(ctx context.Context) error {
 			return err
 		}
 		if a.late() {
+			if err := ctx.Err(); err != nil {
+				return err // also if somebody takes down at once what we ask
+			}
 			hook.At("lock.read.ask")
 			a.ask()
 		}
@@ -119,6 +127,7 @@ func (m *RWMutex) tryRead() (bool, error) {
 			v = m.l.w.Load() //sync:lock-word acquire: what the last writer did
 			if admits(v) {
 				race.Acquire(m.l.key)
+				m.held.Add(1)
 				return true, nil
 			}
 			m.withdraw()

@@ -174,6 +174,7 @@ func (s *Semaphore) wait(ctx context.Context, to uint64) error {
 			return err
 		}
 		if !s.spot.Seg.Usable() {
+			s.room.ev.Wake()           // as above, if it was for us
 			return s.spot.Seg.Retain() // which says why
 		}
 		patient = patient || a.late()
@@ -182,6 +183,9 @@ func (s *Semaphore) wait(ctx context.Context, to uint64) error {
 			return nil
 		}
 		if patient {
+			if err := ctx.Err(); err != nil {
+				return err // also if somebody takes down at once what we ask
+			}
 			hook.At("lock.permit.ask")
 			a.ask()
 		}
@@ -195,6 +199,7 @@ func (s *Semaphore) spokenFor() bool { return s.asked.Load() != 0 && (*permit)(s
 // giveWay leaves a permit to those who have waited for long. If they have died or
 // given up, nobody has to wait for them again.
 func (s *Semaphore) giveWay() {
+	s.room.ev.Wake() // the wake-up that we do not use may be for them
 	for since := time.Now(); s.spokenFor(); {
 		if time.Since(since) > grace {
 			s.asked.Store(0)

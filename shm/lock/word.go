@@ -127,6 +127,7 @@ func (l *word) lock(ctx context.Context) error {
 			return err
 		}
 		if !l.seg.Usable() {
+			l.room.ev.Wake()      // if one was for us, somebody else can use it
 			return l.seg.Retain() // which says why
 		}
 		patient = patient || q.late()
@@ -135,6 +136,9 @@ func (l *word) lock(ctx context.Context) error {
 			return err
 		}
 		if patient {
+			if err := ctx.Err(); err != nil {
+				return err // also if somebody takes down at once what we ask
+			}
 			l.ask()
 		}
 	}
@@ -162,6 +166,7 @@ func unasked(v uint64) bool { return v&ownerBits != 0 && v&(lost|starving) == 0 
 // giveWay leaves a free lock to somebody who has waited for long. If that one
 // has died or given up, we take it after all.
 func (l *word) giveWay() {
+	l.room.ev.Wake() // the wake-up that we do not use may be for them
 	for since := time.Now(); l.spokenFor() && time.Since(since) < grace; {
 		runtime.Gosched() // it may be a goroutine of ours
 		sys.Yield()
