@@ -192,6 +192,7 @@ func (v *word) watched() bool {
 func (v *word) wake() {
 	hook.At("value.wake")
 	v.watch.wake()
+	runtime.KeepAlive(v)
 }
 
 // Wait waits until the number is no longer old, and returns what it then is. A

@@ -95,6 +95,7 @@ func (w *waiter) park() (ready bool) {
 	defer mux.Unlock() // also when touching the word faults
 	e := mux.words[w.e.word]
 	if e == nil {
+		w.e.word.Load() // who faults on it is the one who waits, not the thread
 		e = newEntry(w.e)
 	} else if !e.fresh && e.word.Load() == e.v { //sync:asleep release: the flag in v was there before the fence of who marked it
 		if w.c.Ready() {
@@ -271,13 +272,15 @@ func (e *entry) look() {
 	}()
 	for i := len(e.waiters) - 1; i >= 0; i-- {
 		if w := e.waiters[i]; w.c.Ready() {
+			if e.sole {
+				// Before the one who waits is told: afterwards the memory
+				// may be gone.
+				e.word.CompareAndSwap(e.v, e.v&^waiters)
+			}
 			e.tell(w)
 		}
 	}
 	if len(e.waiters) == 0 {
-		if e.sole {
-			e.word.CompareAndSwap(e.v, e.v&^waiters)
-		}
 		e.remove()
 	}
 }

@@ -147,6 +147,7 @@ func (b *Barrier) Reset() error {
 	}
 	defer b.spot.Seg.Release()
 	b.spot.Seg.CheckPeers()
+	b.check(round(b.state.Load())) // so that a death is not forgotten if we die behind forget
 	b.forget()
 	for {
 		v := round(b.state.Load())

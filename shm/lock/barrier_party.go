@@ -27,7 +27,7 @@ func (b *Barrier) join() error {
 		}
 		p.in = b.count(1)
 	}
-	p.leaving = false
+	p.leaving = p.leaving && b.spot.Own // who was placed may come back
 	p.inside++
 	return nil
 }

@@ -37,6 +37,7 @@ type RWMutex struct {
 	inc   uint32         // our incarnation
 	drain room           // where the one writer waits for readers to leave
 	slot  atomic.Int32   // whose leaving it waits for
+	held  atomic.Int64   // read locks that this handle gave out
 	enter room           // where readers wait for the writer to leave
 }
 

@@ -201,7 +201,7 @@ func TestTruncationUnderGuardRW(t *testing.T) {
 	check(os.Truncate(other, p[0].Segment().DataOffset()))
 	for what, f := range map[string]func() error{
 		"Lock":    func() error { return h[0].Lock(bg) },
-		"RUnlock": h[0].RUnlock,
+		"RLock":   func() error { return h[0].RLock(bg) },
 		"Acquire": func() error { return p[0].Acquire(bg) },
 		"Consume": func() error { return p[0].Consume(bg) },
 	} {
