@@ -35,6 +35,9 @@ type attack struct {
 // L16 to L21: each attack is refused, with an error that says why on both sides,
 // and a good client gets through while the attacker is still there.
 func TestHostileDialers(t *testing.T) {
+	if os.Getenv("SLUICE_EMULATED") == "1" {
+		t.Skip("missing: what the kernel does with packets and files that do not fit, under emulation")
+	}
 	for _, key := range [][]byte{nil, []byte("secret")} {
 		for _, a := range append(rudeWords(key), falseOffers(key)...) {
 			t.Run(fmt.Sprintf("%s/key=%t", a.name, key != nil), func(t *testing.T) {

@@ -155,9 +155,9 @@ func (l *Listener) shake(h *handshake) {
 	// Accept finds it before the dialer is welcome, and returns it afterwards.
 	l.announce()
 	hook.At("conn.listen.ready")
+	l.end(h)                        // first: who is welcome keeps nobody else out any more
 	b.s.send([]byte{packetWelcome}) // if it has gone, reading will tell
 	hook.At("conn.listen.welcome")
-	l.end(h)
 	close(b.settled)
 }
 

@@ -24,7 +24,8 @@ import (
 //   - many at a time under a lock that excludes the other processes' calls of
 //     this kind ([Array.Snapshot], [Array.CopyIn], [Array.CopyOut],
 //     [Array.With]): At may see some elements as they were before a CopyIn and
-//     some as they are after it, but none in between;
+//     some as they are after it, but none in between, and what an AddAt adds
+//     meanwhile may be written over;
 //   - the memory itself ([Array.View]), for who sees to the rest.
 //
 // When somebody dies, or leaves, in the middle of the second kind of call, some
@@ -194,24 +195,16 @@ func (a *Array[T]) With(ctx context.Context, f func(items []T) error) error {
 // Apply is With for who has locked [Array.Mutex] already, or the lock in Options,
 // through that handle: [lock.ErrNotLocked] otherwise.
 func (a *Array[T]) Apply(f func(items []T) error) error {
-	called := false
-	err := a.g.apply(func() error { called = true; return f(a.items) })
-	return a.named("change", called, err)
+	var own error
+	err := a.g.apply(func() { own = f(a.items) })
+	return both(own, wrap("change", a.spot.Name(), err))
 }
 
 // locked calls f under the lock.
 func (a *Array[T]) locked(ctx context.Context, verb string, f func(items []T) error) error {
-	called := false
-	err := a.g.do(ctx, func() error { called = true; return f(a.items) })
-	return a.named(verb, called, err)
-}
-
-// named says which array an error is about that is not the caller's own.
-func (a *Array[T]) named(verb string, called bool, err error) error {
-	if called {
-		return err
-	}
-	return wrap(verb, a.spot.Name(), err)
+	var own error
+	err := a.g.do(ctx, func() { own = f(a.items) })
+	return both(own, wrap(verb, a.spot.Name(), err))
 }
 
 // within says whether there are elements i to j-1.

@@ -66,7 +66,8 @@ const claimTries = 100
 // Claim makes this handle's participant the writer. [ErrBusy]: somebody is, and
 // neither has closed its Writer nor died. One that is merely stopped is not dead.
 //
-// From then on until [Writer.Close], Close takes no effect.
+// From then on until [Writer.Close], Close takes no effect; a Writer that is
+// forgotten without it keeps others out for as long as its process lives.
 func (b *Blackboard[T]) Claim() (*Writer[T], error) {
 	if err := b.spot.Seg.Retain(); err != nil {
 		return nil, wrap("claim", b.spot.Name(), err)

@@ -37,6 +37,18 @@ func (e *RangeError) Error() string {
 	return fmt.Sprintf("value: %s: elements [%d:%d] of an array of %d", e.Array, e.From, e.To, e.Len)
 }
 
+// both returns the error of the caller's own function as it is, unless there is
+// another one as well.
+func both(own, ours error) error {
+	switch {
+	case ours == nil:
+		return own
+	case own == nil:
+		return ours
+	}
+	return errors.Join(own, ours)
+}
+
 // wrap says which object an error is about.
 func wrap(verb, name string, err error) error {
 	switch {

@@ -32,14 +32,14 @@ func newGuard(p *place.Spot, at int, shared *lock.Mutex) (guard, error) {
 	return guard{m, p.Seg, false}, err
 }
 
-// do calls f under the lock, whatever becomes of f.
+// do calls f under the lock, whatever becomes of f. Its error is never f's.
 //
 // When the last owner has died, f is not called, and the error says so. Of an
 // object's own lock it is ErrOwnerDied, once: nothing is half done that anybody
 // would have to put right, or the caller of do sees to it. Of a shared lock it is
 // ErrInconsistent, until somebody who knows the other objects has locked it and
 // marked it consistent.
-func (g *guard) do(ctx context.Context, f func() error) error {
+func (g *guard) do(ctx context.Context, f func()) error {
 	if g.shared {
 		return g.doShared(ctx, f)
 	}
@@ -59,16 +59,13 @@ func (g *guard) hand() error {
 }
 
 // held calls f and unlocks.
-func (g *guard) held(f func() error) (err error) {
-	defer func() {
-		if e := g.m.Unlock(); e != nil {
-			err = errors.Join(err, e)
-		}
-	}()
-	return f()
+func (g *guard) held(f func()) (err error) {
+	defer func() { err = g.m.Unlock() }()
+	f()
+	return nil
 }
 
-func (g *guard) doShared(ctx context.Context, f func() error) error {
+func (g *guard) doShared(ctx context.Context, f func()) error {
 	if err := g.seg.Retain(); err != nil {
 		return err
 	}
@@ -76,7 +73,8 @@ func (g *guard) doShared(ctx context.Context, f func() error) error {
 	called := false
 	err := g.m.With(ctx, func() error {
 		called = true
-		return f()
+		f()
+		return nil
 	})
 	if !called && errors.Is(err, lock.ErrOwnerDied) {
 		return lock.ErrInconsistent
@@ -85,7 +83,7 @@ func (g *guard) doShared(ctx context.Context, f func() error) error {
 }
 
 // apply calls f for who holds the lock.
-func (g *guard) apply(f func() error) error {
+func (g *guard) apply(f func()) error {
 	if err := g.seg.Retain(); err != nil {
 		return err
 	}
@@ -93,5 +91,6 @@ func (g *guard) apply(f func() error) error {
 	if !g.m.Held() {
 		return lock.ErrNotLocked
 	}
-	return f()
+	f()
+	return nil
 }

@@ -76,12 +76,10 @@ func (r *Record[T]) Wait(ctx context.Context, old uint64) (uint64, error) {
 // [lock.ErrInconsistent] instead, until somebody has called Lock and
 // MarkConsistent of that, and [lock.ErrNotRecoverable] if somebody will not.
 // [ErrClosed], and an error of the context. A context that is done already gets
-// one attempt.
+// one attempt. (If the function of Update or With has given up the lock of the
+// record, the change is made and the error is that of the second Unlock.)
 func (r *Record[T]) Store(ctx context.Context, v T) error {
-	return r.change("store", ctx, func() error {
-		r.c.write(mem.BytesOf(&v))
-		return nil
-	})
+	return r.change("store", ctx, func() { r.c.write(mem.BytesOf(&v)) })
 }
 
 // Update makes f of the value the value, and returns it. Nobody else changes the
@@ -89,11 +87,10 @@ func (r *Record[T]) Store(ctx context.Context, v T) error {
 // is changed, and the record can be used.
 func (r *Record[T]) Update(ctx context.Context, f func(T) T) (T, error) {
 	var v T
-	err := r.change("update", ctx, func() error {
+	err := r.change("update", ctx, func() {
 		old := r.locked()
 		v = f(old)
 		r.c.write(mem.BytesOf(&v))
-		return nil
 	})
 	return v, err
 }
@@ -104,32 +101,20 @@ func (r *Record[T]) Update(ctx context.Context, f func(T) T) (T, error) {
 // take long; what it does to the copy later has no effect.
 func (r *Record[T]) With(ctx context.Context, f func(v *T) error) error {
 	var own error
-	err := r.change("change", ctx, func() error {
-		own = r.apply(f)
-		return own
-	})
-	if err != nil && own != nil {
-		return own
-	}
-	return err
+	err := r.change("change", ctx, func() { own = r.apply(f) })
+	return both(own, err)
 }
 
 // Apply is [Record.With] for who holds the [Record.Mutex] through the same handle,
 // as to change several objects that share one. [lock.ErrNotLocked]: it is not held.
 func (r *Record[T]) Apply(f func(v *T) error) error {
 	var own error
-	err := r.g.apply(func() error {
-		own = r.apply(f)
-		return own
-	})
+	err := r.g.apply(func() { own = r.apply(f) })
 	if err == nil {
 		r.c.wake()
 	}
 	runtime.KeepAlive(r)
-	if own != nil {
-		return own
-	}
-	return wrap("change", r.spot.Name(), err)
+	return both(own, wrap("change", r.spot.Name(), err))
 }
 
 // apply is With under the lock.
@@ -152,16 +137,14 @@ func (r *Record[T]) locked() T {
 }
 
 // change calls f under the lock and wakes those who wait for a change.
-func (r *Record[T]) change(verb string, ctx context.Context, f func() error) error {
-	err := r.g.do(ctx, f)
-	if err == nil {
+func (r *Record[T]) change(verb string, ctx context.Context, f func()) error {
+	called := false
+	err := r.g.do(ctx, func() { f(); called = true })
+	if called { // even if f has unlocked the lock, and do cannot
 		r.c.wake()
 	}
 	runtime.KeepAlive(r)
-	if err != nil {
-		return wrap(verb, r.spot.Name(), err)
-	}
-	return nil
+	return wrap(verb, r.spot.Name(), err)
 }
 
 // Mutex returns the lock under which the record changes: its own, or that of

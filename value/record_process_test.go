@@ -337,3 +337,34 @@ func TestWriterPausesOnce(t *testing.T) {
 		check(r.Store(bg, trioOf(k)))
 	}
 }
+
+// Who waits for a change sees it, even if the one who made it gave up the lock
+// itself.
+func TestUnlockInsideWith(t *testing.T) {
+	r := newRecord(t, trioOf(1))
+	own := errors.New("own")
+	before := wait.Sleeps()
+	out := make(chan error, 1)
+	go func() {
+		_, err := r.Wait(context.Background(), 0)
+		out <- err
+	}()
+	shmtest.Eventually(t, func() bool { return wait.Sleeps() > before })
+	err := r.With(context.Background(), func(v *trio) error {
+		*v = trioOf(2)
+		return r.Mutex().Unlock()
+	})
+	if !errors.Is(err, lock.ErrNotLocked) {
+		t.Errorf("With = %v, want ErrNotLocked", err)
+	}
+	if err := <-out; err != nil || r.Load().num(t) != 2 {
+		t.Errorf("%v, value %v", err, r.Load())
+	}
+	err = r.With(context.Background(), func(*trio) error { return errors.Join(own, r.Mutex().Unlock()) })
+	if !errors.Is(err, own) || !errors.Is(err, lock.ErrNotLocked) || r.Version() != 1 {
+		t.Errorf("With = %v, version %d", err, r.Version())
+	}
+	if err := r.With(context.Background(), func(*trio) error { return own }); err != own {
+		t.Errorf("With = %v, want the error as it is", err)
+	}
+}

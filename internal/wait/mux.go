@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/sys"
@@ -197,6 +198,10 @@ func (b *bank) evict() {
 	}
 }
 
+// refused is how long a thread waits that the kernel does not let sleep on its
+// words for a reason that may pass.
+const refused = time.Millisecond
+
 // run is the goroutine whose thread sleeps. It ends when there is nobody left to
 // sleep for.
 func (b *bank) run() {
@@ -205,6 +210,7 @@ func (b *bank) run() {
 		mux.Lock()
 		b.settle()
 		if len(b.entries) == 0 {
+			b.vector.Reset() // it points to words of others
 			b.running = false
 			mux.Unlock()
 			return
@@ -217,6 +223,9 @@ func (b *bank) run() {
 		b.armed = true
 		mux.Unlock()
 		err := b.vector.Wait()
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			time.Sleep(refused) // no memory, say: all is looked at again then
+		}
 		mux.Lock()
 		b.armed, b.kicked = false, false
 		b.turn++
@@ -272,7 +281,7 @@ func (e *entry) look() {
 	}()
 	for i := len(e.waiters) - 1; i >= 0; i-- {
 		if w := e.waiters[i]; w.c.Ready() {
-			if e.sole {
+			if e.sole && len(e.waiters) == 1 {
 				// Before the one who waits is told: afterwards the memory
 				// may be gone.
 				e.word.CompareAndSwap(e.v, e.v&^waiters)

@@ -26,8 +26,12 @@ func newAsker(c wait.Cond, asked *atomic.Uint32) *asker {
 	return a
 }
 
-// free gives a back, which nobody waits with any more.
+// free gives a back, which nobody waits with any more. We need not go first any
+// more, whether we were served or gave up; others who have asked ask again.
 func (a *asker) free() {
+	if a.did {
+		a.asked.Store(0)
+	}
 	*a = asker{}
 	askers.Put(a)
 }
@@ -44,12 +48,4 @@ func (a *asker) Ready() bool {
 func (a *asker) ask() {
 	a.did = true
 	a.asked.Store(1)
-}
-
-// served says that we need not go first any more. Others who have asked ask
-// again.
-func (a *asker) served() {
-	if a.did {
-		a.asked.Store(0)
-	}
 }

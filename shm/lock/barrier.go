@@ -72,6 +72,13 @@ func (*Barrier) lay(b []byte, o *Options) {
 	mem.Uint64(b, barrierParties).Store(uint64(o.Parties))
 }
 
+func (*Barrier) enough(o *Options) error {
+	if o.Parties == 0 {
+		return badParties(0)
+	}
+	return nil
+}
+
 func badParties(n int) error {
 	return &OptionError{Field: "Parties", Value: n, Want: fmt.Sprint("1 to ", MaxParties)}
 }

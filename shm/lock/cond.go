@@ -21,8 +21,10 @@ import (
 // Nobody waits for a waiter: Signal, Notify and Broadcast return whatever became
 // of those they wake. A waiter that dies before it has the mutex leaves its
 // notification to another one. When somebody dies with the mutex held, a notifier
-// in the middle or a waiter just woken, one of the waiters comes back with
-// [ErrOwnerDied], as from Lock, because the notification may never come.
+// in the middle or a waiter just woken, the next one who gets the mutex is told by
+// [ErrOwnerDied], be it a waiter or somebody in Lock. The notification may never
+// come to the others, so that one calls Broadcast when it has put things right;
+// those whom it concerns not wait again.
 //
 // A waiter may come back without having been notified when another one died, so
 // call Wait in a loop that tests what it is for, or use [Cond.WaitFor]. In which

@@ -44,7 +44,8 @@
 // All calls may be made by any number of goroutines and processes, those of one
 // [Owner] by one goroutine at a time. Locks belong to a handle, not to a
 // goroutine: who locks through one unlocks through the same, and a second
-// handle of the same process is as much another as one of another process. What
+// handle of the same process is as much another as one of another process. (But
+// what [At] returns for one and the same Segment is one holder, however often.) What
 // the caller does not hold it cannot give up: that is an error and changes nothing.
 //
 // Calls that wait take a context, and end when it does. With one that is done

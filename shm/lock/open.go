@@ -63,8 +63,15 @@ type object[T any] interface {
 // segment. lay needs no receiver, and the options make sense.
 type layer interface{ lay(b []byte, o *Options) }
 
+// maker is a lock that cannot be made with all the options that suffice to attach
+// to one. enough needs no receiver.
+type maker interface{ enough(o *Options) error }
+
 // Create makes a lock in a new segment of that name, as shm.Create does.
 func Create[T any, P object[T]](name string, o *Options) (*T, error) {
+	if err := enough[T, P](o); err != nil {
+		return nil, err
+	}
 	return open[T, P](o, func(so *shm.Options) (*shm.Segment, error) { return shm.Create(name, so) })
 }
 
@@ -81,6 +88,9 @@ func OpenOrCreate[T any, P object[T]](name string, o *Options) (*T, error) {
 // Anonymous makes a lock that has no name, to be passed to children with
 // shm.Pass or sent to other processes. The label appears in errors.
 func Anonymous[T any, P object[T]](label string, o *Options) (*T, error) {
+	if err := enough[T, P](o); err != nil {
+		return nil, err
+	}
 	return open[T, P](o, func(so *shm.Options) (*shm.Segment, error) { return shm.Anonymous(label, so) })
 }
 
@@ -123,6 +133,15 @@ func Size[T any, P object[T]](slots int, o *Options) (int64, error) {
 		slots = place.DefaultSlots
 	}
 	return P(nil).size(o.orZero(), slots)
+}
+
+// enough says what is missing in the options for a new lock, before there is
+// anything that would have to be removed.
+func enough[T any, P object[T]](o *Options) error {
+	if m, ok := any(P(nil)).(maker); ok {
+		return m.enough(o.orZero())
+	}
+	return nil
 }
 
 func open[T any, P object[T]](o *Options, get place.Get) (*T, error) {

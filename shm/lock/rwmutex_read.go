@@ -93,7 +93,6 @@ func (m *RWMutex) waitToRead(ctx context.Context) error {
 	defer a.free()
 	for {
 		if ok, err := m.tryRead(); ok || err != nil {
-			a.served()
 			return err
 		}
 		if a.late() {

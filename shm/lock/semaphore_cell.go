@@ -164,6 +164,9 @@ func (s *Semaphore) probe() bool {
 // wait takes a permit as soon as there is one.
 func (s *Semaphore) wait(ctx context.Context, to uint64) error {
 	s.spot.Seg.CheckPeers()
+	if s.asked.Load() == 0 && s.take(to) {
+		return nil // also if the context is done: the dead are no reason to fail
+	}
 	a := newAsker((*permit)(s), s.asked)
 	defer a.free()
 	for patient := false; ; {
@@ -179,7 +182,6 @@ func (s *Semaphore) wait(ctx context.Context, to uint64) error {
 		}
 		patient = patient || a.late()
 		if (patient || s.asked.Load() == 0) && s.take(to) {
-			a.served()
 			return nil
 		}
 		if patient {
