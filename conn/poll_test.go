@@ -138,6 +138,20 @@ func TestWaitForEverything(t *testing.T) {
 	isReady(t, must(conn.Wait(bg, conn.Descriptor(file))), conn.Descriptor(file))
 }
 
+// tooEarly has seen the deadline pass before the context says so.
+type tooEarly struct{}
+
+func (tooEarly) TryPoll() (bool, error)             { return false, nil }
+func (tooEarly) Poll(context.Context) (bool, error) { return false, nil }
+
+func TestWaitWhoseContextIsLate(t *testing.T) {
+	ctx, cancel := context.WithTimeout(bg, time.Hour)
+	defer cancel()
+	if _, err := conn.Wait(ctx, tooEarly{}); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, conn.ErrEmpty) {
+		t.Error(err)
+	}
+}
+
 // W4, W5, W6, W7: the context, nothing, the same twice, and what is closed.
 func TestWaitEdges(t *testing.T) {
 	shmtest.NoLeaks(t)

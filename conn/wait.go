@@ -87,7 +87,11 @@ func waitAny(ctx context.Context, ws []Waitable) error {
 	}
 	all.Wait()
 	if !won {
-		return fmt.Errorf("conn: wait: %w", errors.Join(ErrEmpty, ctx.Err()))
+		late := ctx.Err()
+		if late == nil {
+			late = context.DeadlineExceeded // the context's own timer is a little late
+		}
+		return fmt.Errorf("conn: wait: %w", errors.Join(ErrEmpty, late))
 	}
 	return first
 }
