@@ -37,8 +37,17 @@ func init() {
 	wanted = true
 	order, _ = url.ParseQuery(env)
 	for _, name := range []string{"report", "life"} {
-		if fd, err := strconv.Atoi(order.Get(name)); err == nil && fd > 2 {
+		if fd, err := descriptor(name); err == nil {
 			sys.SetCloexec(fd)
+		}
+	}
+	// Main may come late, or never.
+	if fd, err := descriptor("life"); err == nil {
+		life := os.NewFile(uintptr(fd), "life")
+		if order.Get("detached") == "true" {
+			life.Close()
+		} else {
+			go dieWith(life)
 		}
 	}
 }
@@ -55,16 +64,14 @@ func Main() {
 		return
 	}
 	inMain.Store(true)
-	out, err1 := file("report")
-	life, err2 := file("life")
+	fd, err1 := descriptor("report")
+	_, err2 := descriptor("life")
 	if err := errors.Join(err1, err2); err != nil {
 		fmt.Fprintln(os.Stderr, "proc:", err)
 		os.Exit(1)
 	}
+	out := os.NewFile(uintptr(fd), "report")
 	out.Write([]byte{begun})
-	if order.Get("detached") != "true" {
-		go dieWith(life)
-	}
 	// Panics of other goroutines and the runtime's own errors come by here.
 	debug.SetCrashOutput(out, debug.CrashOptions{})
 	run(order.Get("func"), func(r report, code int) {
@@ -76,20 +83,24 @@ func Main() {
 	})
 }
 
-func file(name string) (*os.File, error) {
+// descriptor returns that of one of the files which Start gave to this child.
+func descriptor(name string) (int, error) {
 	fd, err := strconv.Atoi(order.Get(name))
 	if err != nil || fd < 3 {
-		return nil, fmt.Errorf("descriptor %q of %s: %w", order.Get(name), name, os.ErrInvalid)
+		return -1, fmt.Errorf("descriptor %q of %s: %w", order.Get(name), name, os.ErrInvalid)
 	}
-	return os.NewFile(uintptr(fd), name), nil
+	return fd, nil
 }
 
-// dieWith ends this process when the other end of the pipe is gone.
+// dieWith ends this process when the other end of the pipe is gone. Only by a
+// signal is everything over at once, but the first process of a PID namespace
+// does not get those that it sends to itself: it exits.
 func dieWith(life *os.File) {
 	io.Copy(io.Discard, life)
 	if self, err := os.FindProcess(os.Getpid()); err == nil {
 		self.Kill()
 	}
+	os.Exit(137) // as a shell says SIGKILL
 }
 
 // run runs the function and exits with what became of it.
@@ -173,33 +184,50 @@ func (fn *function) receive(in []reflect.Value) ([]reflect.Value, error) {
 	}
 	args := make([]reflect.Value, len(fn.params))
 	for i, t := range fn.params {
-		if !fn.isHandle(i) {
-			args[i], data = data[0], data[1:]
-			continue
-		}
 		// The same handle given twice arrives once.
 		if j, err := strconv.Atoi(order.Get(argName(i))); err == nil && 0 <= j && j < i {
 			args[i] = args[j]
 			continue
 		}
-		h, err := reflect.Zero(t).Interface().(shm.Inheritor).Inherit(argName(i))
+		if fn.isHandle(i) {
+			args[i], err = inherit(t, argName(i))
+		} else {
+			args[i], err = decode(t, data[0])
+			data = data[1:]
+		}
 		if err != nil {
 			return nil, &ArgumentError{fn.name, i, "did not arrive: " + err.Error()}
 		}
-		args[i] = reflect.ValueOf(h)
 	}
 	return append(in, args...), nil
 }
 
-// data receives the arguments that are no handles, each as its parameter's type.
-func (fn *function) data() ([]reflect.Value, error) {
-	var values []reflect.Value
-	for i, t := range fn.params {
+// inherit receives a handle.
+func inherit(t reflect.Type, name string) (reflect.Value, error) {
+	h, err := reflect.Zero(t).Interface().(shm.Inheritor).Inherit(name)
+	if err == nil && reflect.TypeOf(h) != t {
+		// Its Inherit is that of a handle embedded in it.
+		err = fmt.Errorf("it is a %T, want a %v, which needs an Inherit method of its own", h, t)
+	}
+	return reflect.ValueOf(h), err
+}
+
+// decode makes an argument of its CBOR.
+func decode(t reflect.Type, b []byte) (reflect.Value, error) {
+	v := reflect.New(t)
+	err := codec.CBOR.Unmarshal(b, v.Interface())
+	return v.Elem(), err
+}
+
+// data receives the arguments that are no handles, each as CBOR.
+func (fn *function) data() (parts [][]byte, err error) {
+	want := 0
+	for i := range fn.params {
 		if !fn.isHandle(i) {
-			values = append(values, reflect.New(t))
+			want++
 		}
 	}
-	if len(values) == 0 {
+	if want == 0 {
 		return nil, nil
 	}
 	s, _, err := shm.Inherited(dataName, nil)
@@ -207,18 +235,11 @@ func (fn *function) data() ([]reflect.Value, error) {
 		return nil, err
 	}
 	defer s.Close()
-	var parts [][]byte
 	if err := codec.CBOR.Unmarshal(s.Data(), &parts); err != nil {
 		return nil, err
 	}
-	if len(parts) != len(values) {
-		return nil, fmt.Errorf("%d are data, want %d", len(parts), len(values))
+	if len(parts) != want {
+		return nil, fmt.Errorf("%d are data, want %d", len(parts), want)
 	}
-	for i, v := range values {
-		if err := codec.CBOR.Unmarshal(parts[i], v.Interface()); err != nil {
-			return nil, err
-		}
-		values[i] = v.Elem()
-	}
-	return values, nil
+	return parts, nil
 }

@@ -76,6 +76,8 @@ func (e *ExitError) Error() string {
 	switch {
 	case e.Panic != "":
 		fmt.Fprintf(&b, " panicked: %s", e.Panic)
+	case e.Stack != "": // of panic("")
+		b.WriteString(" panicked")
 	case e.Err != "":
 		fmt.Fprintf(&b, ": %s", e.Err)
 	case e.Signal != nil:

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"os/signal"
 	"regexp"
 	"runtime"
 	"runtime/debug"
@@ -65,6 +66,8 @@ func TestHowChildrenEnd(t *testing.T) {
 			stack: "exit_test.go", stderr: "panic: a text\n\ngoroutine ", text: " panicked: a text"},
 		{name: "panic", args: []any{long}, want: proc.ExitError{Code: 2, Panic: long[:256<<10] + "…"},
 			stack: "exit_test.go", text: " panicked: " + long[:256<<10] + "…"},
+		{name: "panic", args: []any{""}, want: proc.ExitError{Code: 2},
+			stack: "exit_test.go", stderr: "panic: \n", text: " panicked"},
 		{name: "panic with error", want: proc.ExitError{Code: 2, Panic: "wrapped: unexpected EOF"},
 			stack: "exit_test.go", stderr: "panic: wrapped", text: " panicked: wrapped: unexpected EOF"},
 		{name: "goexit", want: proc.ExitError{Code: 2, Panic: "the function called runtime.Goexit"},
@@ -128,8 +131,14 @@ func TestStackOverflowIsTold(t *testing.T) {
 
 const noMainEnv = "PROC_TEST_NO_MAIN"
 
-// withoutMain is a main that forgot Main, and starts a child.
+// withoutMain is a main that forgot Main, and starts a child. Or it is one that
+// stays, for which there is a word instead of a number.
 func withoutMain() {
+	if os.Getenv(noMainEnv) == "stay" {
+		fmt.Println("here")
+		signal.Notify(make(chan os.Signal, 1)) // else all goroutines are asleep
+		select {}
+	}
 	p, err := proc.Start("nothing")
 	fmt.Println(p, errors.Is(err, proc.ErrNoMain))
 	code, _ := strconv.Atoi(os.Getenv(noMainEnv))
