@@ -12,6 +12,7 @@ import (
 	"maps"
 	"math"
 	"math/big"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -48,6 +49,8 @@ func init() {
 		return differ(p == nil && s == nil && m == nil && v == nil, p, s, m, v)
 	})
 	proc.Register("tree", func(tree, *tree, []any, chan1) {}) // is possible
+	proc.Register("for one", func(forOne) {})
+	proc.Register("link", func(link) {})
 	proc.Register("joinable", func(q ring.JoinableQueue[int]) {})
 }
 
@@ -119,16 +122,31 @@ func TestBigArgument(t *testing.T) {
 
 type wantsError struct{ E error }
 
+// forOne can be decoded where it was made, and nowhere else.
+type forOne struct{ pid byte }
+
+func (f forOne) MarshalBinary() ([]byte, error) { return fmt.Append(nil, os.Getpid()), nil }
+
+func (f *forOne) UnmarshalBinary(b []byte) error {
+	return differ(string(b) == fmt.Sprint(os.Getpid()), string(b))
+}
+
+// A link has the methods of a handle, but its Inherit does not return a link.
+type link struct{ *conn.Conn }
+
 // What arrives and cannot be decoded, or does not arrive, is an error of the child.
 func TestArgumentsThatDoNotArrive(t *testing.T) {
 	shmtest.NoLeaks(t)
-	e := badly(t, start(t, "wants error", wantsError{errors.New("not data")}))
-	if e.Code != 1 || !strings.Contains(e.Err, "arguments of wants error") {
-		t.Errorf("%+v", e)
+	_, theirs := pipe(t)
+	for name, arg := range map[string]any{"for one": forOne{}, "link": link{theirs}} {
+		e := badly(t, start(t, name, arg))
+		if e.Code != 1 || !strings.HasPrefix(e.Err, "proc: "+name+": argument 0 did not arrive: ") {
+			t.Errorf("%s: %+v", name, e)
+		}
 	}
 	// One participant, and that is this one.
 	full := segment(t, shm.Options{MaxParticipants: 1})
-	e = badly(t, start(t, "count", full))
+	e := badly(t, start(t, "count", full))
 	if e.Code != 1 || !strings.Contains(e.Err, "count: argument 0 did not arrive") ||
 		!strings.Contains(e.Err, shm.ErrFull.Error()) {
 		t.Errorf("%+v", e)
@@ -172,6 +190,10 @@ func TestWrongArguments(t *testing.T) {
 		{"any", []any{map[string]any{"a": &cycle}}, 0, "is map[string]interface {} with a handle, want interface {}, which is data"},
 		{"any", []any{struct{ V any }{theirs}}, 0, "is struct { V interface {} } with a handle, want interface {}, which is data"},
 		{"any", []any{make(chan int)}, 0, "is chan int: cbor: unsupported type: chan int"},
+		{"any", []any{embedding{embedded{theirs}}}, 0, "is proc_test.embedding with a handle, want interface {}, which is data"},
+		{"any", []any{struct{ *embedded }{&embedded{theirs}}}, 0, "is struct { *proc_test.embedded } with a handle, want interface {}, which is data"},
+		{"wants error", []any{wantsError{errors.New("not data")}}, 0, "is proc_test.wantsError, which would not arrive: " +
+			"cbor: cannot unmarshal map into Go struct field proc_test.wantsError.E of type error"},
 	} {
 		p := newProcess(c.name, c.args...)
 		err := p.Start()

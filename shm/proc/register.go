@@ -40,7 +40,8 @@ var (
 // [Process.Terminate]) and by Ctrl-C. Its other parameters are handles of shared
 // memory, such as *ring.Queue[int], *conn.Conn, *value.Array[int32], *lock.Mutex
 // and *shm.Segment, or data, which is copied by way of CBOR. Handles inside of
-// data cannot be passed. It may return an error.
+// data cannot be passed; a type that embeds a handle is one if it has an Inherit
+// method of its own. It may return an error.
 //
 // Register panics when f is not such a function or the name is taken.
 func Register(name string, f any) {
@@ -97,27 +98,36 @@ func (fn *function) check(args []any) error {
 		return &ArgumentError{fn.name, -1, fmt.Sprintf("%d arguments, want %d", len(args), len(fn.params))}
 	}
 	for i, a := range args {
-		p, t := fn.params[i], reflect.TypeOf(a)
-		var why string
-		switch {
-		case a == nil && (isHandle(p) || !nillable(p)):
-			why = fmt.Sprintf("is nil, want %v", p)
-		case a == nil:
-		case !t.AssignableTo(p):
-			why = fmt.Sprintf("is %v, want %v", t, p)
-		case isHandle(p) && reflect.ValueOf(a).IsZero():
-			why = fmt.Sprintf("is a %v that is nil", t)
-		case !isHandle(p) && holdsHandle(reflect.ValueOf(a), 0):
-			why = fmt.Sprintf("is %v with a handle, want %v, which is data", t, p)
-		}
-		if why != "" {
+		if why := misfit(a, fn.params[i]); why != "" {
 			return &ArgumentError{fn.name, i, why}
 		}
 	}
 	return nil
 }
 
-// encode returns the arguments that are data, each as CBOR.
+// misfit says why an argument does not fit a parameter, and nothing if it does.
+func misfit(a any, p reflect.Type) string {
+	t := reflect.TypeOf(a)
+	switch {
+	case a == nil && (isHandle(p) || !nillable(p)):
+		return fmt.Sprintf("is nil, want %v", p)
+	case a == nil:
+		return ""
+	case !t.AssignableTo(p):
+		return fmt.Sprintf("is %v, want %v", t, p)
+	case isHandle(p) && reflect.ValueOf(a).IsZero():
+		return fmt.Sprintf("is a %v that is nil", t)
+	case isHandle(p):
+		return ""
+	}
+	if err := newWalk().check(a); err != nil {
+		return fmt.Sprintf("is %v %v, want %v, which is data", t, err, p)
+	}
+	return ""
+}
+
+// encode returns the arguments that are data, each as CBOR, of which it makes
+// sure that the child can decode it.
 func (fn *function) encode(args []any) ([][]byte, error) {
 	var data [][]byte
 	for i, a := range args {
@@ -127,6 +137,9 @@ func (fn *function) encode(args []any) ([][]byte, error) {
 		b, err := codec.CBOR.MarshalAppend(nil, a)
 		if err != nil {
 			return nil, &ArgumentError{fn.name, i, fmt.Sprintf("is %T: %v", a, err)}
+		}
+		if _, err := decode(fn.params[i], b); err != nil {
+			return nil, &ArgumentError{fn.name, i, fmt.Sprintf("is %T, which would not arrive: %v", a, err)}
 		}
 		data = append(data, b)
 	}

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"encoding"
 	"reflect"
 	"slices"
 )
@@ -22,7 +23,7 @@ func canPass(p reflect.Type) bool {
 		return p.Kind() != reflect.Interface && !(p.Kind() == reflect.Pointer && isHandle(p.Elem()))
 	}
 	return !(p.Kind() == reflect.Interface && p.NumMethod() > 0) &&
-		!slices.Contains(nothingTypes, p.Kind()) && inside(p, nil) != handles
+		!slices.Contains(nothingTypes, p.Kind()) && inside(p, map[reflect.Type]content{}) != handles
 }
 
 func nillable(t reflect.Type) bool {
@@ -33,8 +34,9 @@ func nillable(t reflect.Type) bool {
 	return false
 }
 
-// What is found inside of data: only data, handles, or whatever an interface has
-// in it. The codec would take a handle for an empty struct.
+// What is found inside of data: only data, handles, or what only a value tells,
+// as an interface has it in it and as a type that contains itself may go on for
+// ever. The codec would take a handle for an empty struct.
 type content int
 
 const (
@@ -43,68 +45,53 @@ const (
 	handles
 )
 
-// inside says what a type has in the parts that are encoded. The types that it is
-// a part of say the rest.
-func inside(t reflect.Type, of []reflect.Type) (most content) {
+// inside says what a type has in the parts that are encoded. Of the types that
+// were met before, seen says it; those in which t is are anything so far.
+func inside(t reflect.Type, seen map[reflect.Type]content) (most content) {
 	if t.Implements(handleType) || reflect.PointerTo(t).Implements(handleType) {
 		return handles
 	}
-	if slices.Contains(of, t) {
-		return data
+	if c, ok := seen[t]; ok {
+		return c
 	}
-	of = append(of, t)
+	seen[t] = anything
 	switch t.Kind() {
 	case reflect.Interface:
-		return anything
+		most = anything
 	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return inside(t.Elem(), of)
+		most = inside(t.Elem(), seen)
 	case reflect.Map:
-		return max(inside(t.Key(), of), inside(t.Elem(), of))
+		most = max(inside(t.Key(), seen), inside(t.Elem(), seen))
 	case reflect.Struct:
 		for f := range t.Fields() {
-			if f.IsExported() {
-				most = max(most, inside(f.Type, of))
+			if isEncoded(f) {
+				most = max(most, inside(f.Type, seen))
 			}
 		}
 	}
+	if most == anything && encodesItself(t) {
+		most = data
+	}
+	seen[t] = most
 	return most
 }
 
-// tooDeep is a depth at which the codec refuses data.
-const tooDeep = 256
+// isEncoded reports whether the codec goes into a field. Of a struct that is
+// embedded, it takes the exported fields even if its own name is not exported.
+func isEncoded(f reflect.StructField) bool {
+	t := f.Type
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return f.IsExported() || f.Anonymous && t.Kind() == reflect.Struct
+}
 
-// holdsHandle reports whether a value has a handle inside.
-func holdsHandle(v reflect.Value, depth int) bool {
-	if !v.IsValid() || depth > tooDeep {
-		return false
-	}
-	switch inside(v.Type(), nil) {
-	case data:
-		return false
-	case handles:
-		return true
-	}
-	switch v.Kind() {
-	case reflect.Interface, reflect.Pointer:
-		return holdsHandle(v.Elem(), depth+1)
-	case reflect.Slice, reflect.Array:
-		for i := range v.Len() {
-			if holdsHandle(v.Index(i), depth+1) {
-				return true
-			}
-		}
-	case reflect.Map:
-		for key, elem := range v.Seq2() {
-			if holdsHandle(key, depth+1) || holdsHandle(elem, depth+1) {
-				return true
-			}
-		}
-	case reflect.Struct:
-		for f, elem := range v.Fields() {
-			if f.IsExported() && holdsHandle(elem, depth+1) {
-				return true
-			}
-		}
-	}
-	return false
+var marshalers = []reflect.Type{
+	reflect.TypeFor[interface{ MarshalCBOR() ([]byte, error) }](),
+	reflect.TypeFor[encoding.BinaryMarshaler](),
+}
+
+// encodesItself reports whether the codec leaves it to a type what it has inside.
+func encodesItself(t reflect.Type) bool {
+	return slices.ContainsFunc(marshalers, reflect.PointerTo(t).Implements)
 }
