@@ -48,8 +48,8 @@
 // unless it is detached: a goroutine of it kills the process when the parent's
 // end of a pipe closes, which the kernel does whatever the parent dies of. A
 // child that is stopped at that moment ends when it is continued. So all that
-// descend from a process end with it; to wait for them before it ends is the
-// program's task.
+// descend from a process end with it that were started with this package, and
+// not detached; to wait for them before it ends is the program's task.
 //
 // # Signals
 //

@@ -27,7 +27,9 @@ type Process struct {
 	// why Cmd.StdoutPipe and Cmd.StderrPipe cannot be used; give it a buffer,
 	// a file or the end of an os.Pipe. With a writer that is no file, the end
 	// of the child is the end of its output, also of that from processes
-	// which have inherited it and live on; see Cmd.WaitDelay.
+	// which have inherited it and live on. With a reader as Cmd.Stdin that is
+	// no file, Wait waits for what copies from it, too, which may be in a Read
+	// that does not return. Cmd.WaitDelay bounds both.
 	Cmd *exec.Cmd
 
 	// Detached lets the child outlive this process. Otherwise it is killed,
@@ -144,11 +146,14 @@ func (p *Process) ExitCode() int {
 
 // Alive reports whether the child has been started and has not ended.
 func (p *Process) Alive() bool {
+	if !p.isStarted() { // asked first: a Start that fails is over then
+		return false
+	}
 	select {
 	case <-p.done:
 		return false
 	default:
-		return p.isStarted()
+		return true
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/sluice-ipc/sluice/internal/codec"
 )
@@ -43,9 +42,7 @@ func readReport(f *os.File) ([]byte, error) {
 // exitError says how a child ended: nil if its function ended well.
 func exitError(name string, state *os.ProcessState, said []byte) error {
 	e := &ExitError{Func: name, Pid: state.Pid(), Code: state.ExitCode()}
-	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		e.Signal = ws.Signal()
-	}
+	e.Signal = signalOf(state)
 	if len(said) == 0 || said[0] != begun {
 		e.noMain = e.Signal == nil
 	} else {

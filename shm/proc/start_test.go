@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sluice-ipc/sluice/conn"
@@ -157,4 +158,29 @@ func TestProgramThatWasReplaced(t *testing.T) {
 		}
 	}
 	c.Exit()
+}
+
+// A process whose Start fails was never alive, not for a moment.
+func TestNeverAlive(t *testing.T) {
+	for range 1000 {
+		p := proc.New("no such function")
+		var all sync.WaitGroup
+		all.Go(func() {
+			for over := false; !over; {
+				select {
+				case <-p.Done():
+					over = true
+				default:
+				}
+				if p.Alive() {
+					t.Errorf("%v is alive", p)
+					return
+				}
+			}
+		})
+		if err := p.Start(); err == nil {
+			t.Error("started")
+		}
+		all.Wait()
+	}
 }
