@@ -42,7 +42,7 @@ func bind(addr string, mode fs.FileMode) (*net.UnixListener, *boundFile, error) 
 		file.dir, addr = dir, filepath.Join(dir, "socket")
 	}
 	var err error
-	if file.path, err = filepath.Abs(addr); err != nil {
+	if file.path, err = absolute(addr); err != nil {
 		return nil, nil, err
 	}
 	l, err := file.bind(addr, mode)
@@ -53,6 +53,16 @@ func bind(addr string, mode fs.FileMode) (*net.UnixListener, *boundFile, error) 
 		return nil, nil, err
 	}
 	return l, file, nil
+}
+
+// absolute makes a path absolute, and leaves it as it is otherwise: what ".." means
+// behind a symbolic link only the kernel knows.
+func absolute(path string) (string, error) {
+	if filepath.IsAbs(path) {
+		return path, nil
+	}
+	wd, err := os.Getwd()
+	return wd + "/" + path, err
 }
 
 // listenAt binds and listens. The permissions of a socket's file are those of
@@ -72,7 +82,7 @@ func listenAt(addr string, mode fs.FileMode) (*net.UnixListener, error) {
 // does that locks the directory, so that nobody takes a socket which does not
 // listen yet for one that does not listen any more.
 func (f *boundFile) bind(addr string, mode fs.FileMode) (*net.UnixListener, error) {
-	unlock, err := lockDir(filepath.Dir(f.path))
+	unlock, err := lockDir(f.path[:strings.LastIndexByte(f.path, '/')+1])
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +93,9 @@ func (f *boundFile) bind(addr string, mode fs.FileMode) (*net.UnixListener, erro
 	}
 	hook.At("conn.bind.clear")
 	l, err := listenAt(addr, mode)
+	if err != nil && inUse(err) { // by somebody who knows nothing of the lock
+		err = fmt.Errorf("%w: %w", ErrAddressInUse, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -171,27 +184,25 @@ func checkMemory(f *os.File, most int64) error {
 	if err != nil {
 		return err
 	}
-	sealed := false
-	if err := c.Control(func(fd uintptr) { sealed = sys.SizeSealed(int(fd)) }); err != nil {
+	var m sys.Memory
+	if err := c.Control(func(fd uintptr) { m, err = sys.MemoryOf(int(fd)) }); err != nil {
 		return err
 	}
-	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if !sealed {
-		return &shm.FormatError{Segment: f.Name(), Field: "file", Got: describe(info), Want: "memory whose size is sealed"}
+	wrong := func(field string, got any, want string) error {
+		return &shm.FormatError{Segment: f.Name(), Field: field, Got: got, Want: want}
 	}
-	if info.Size() > most {
-		return &shm.FormatError{Segment: f.Name(), Field: "size", Got: info.Size(), Want: fmt.Sprint("at most ", most)}
+	switch {
+	case !m.Sealed:
+		return wrong("file", "one that is no memory, or not sealed", "memory whose size is sealed")
+	case !m.Ordinary:
+		return wrong("file", "memory of huge pages", "ordinary memory") // which may be taken back
+	case m.Size > most:
+		return wrong("size", m.Size, fmt.Sprint("at most ", most))
+	case m.Present < m.Size:
+		return wrong("bytes that are there", m.Present, fmt.Sprint(m.Size)) // touching them would make them ours
 	}
 	return nil
-}
-
-// describe says what is known of a file.
-func describe(info fs.FileInfo) string {
-	if info.Mode().IsRegular() {
-		return "a file, or memory that is not sealed"
-	}
-	return "a file of type " + info.Mode().Type().String()
 }

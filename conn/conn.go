@@ -144,8 +144,10 @@ func (h *handle) Peer() Peer {
 // lives and dies with the child, which gets it from Inherited, InheritedRecv or
 // InheritedSend. It fails with ErrBusy, and the end stays here, while another
 // goroutine uses the end, memory is on loan, or a receive whose context has ended
-// has taken a part of a message in pieces. A call that another goroutine begins
-// at that moment may get ErrBusy too.
+// has taken a part of a message in pieces, or a file that has arrived has not been
+// received. A call that another goroutine begins at that moment may get ErrBusy
+// too. The socket of an end that Dial or Listen made stays behind, and files that
+// the other side is sending just then are lost.
 //
 // A direction that was closed stays closed.
 func (h *handle) Handover() (shm.Handover, error) {

@@ -83,12 +83,15 @@ func (d *deadline) fire() {
 	d.context().expire()
 }
 
-// end says that nobody waits any more. A timer would keep everything alive
-// until it fires.
+// end says that nobody waits any more, and that it is not for the deadline that
+// calls fail from now on. A timer would keep everything alive until it fires.
 func (d *deadline) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.over, d.at = true, time.Time{}
+	if d.context().Err() != nil {
+		d.now.Store(&moment{done: make(chan struct{})})
+	}
 	if d.timer != nil {
 		d.timer.Stop()
 	}

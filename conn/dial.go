@@ -67,8 +67,10 @@ func (o *DialOptions) dial(ctx context.Context, addr string) (*Conn, error) {
 		switch {
 		case err == nil:
 			return c, nil
-		case ctx.Err() != nil && last != nil:
+		case last != nil && ctx.Err() != nil:
 			return nil, fmt.Errorf("%w: %w", ctx.Err(), last)
+		case last != nil && errors.Is(err, context.DeadlineExceeded): // before the context says so
+			return nil, fmt.Errorf("%w: %w", err, last)
 		case !o.again(err):
 			return nil, err
 		}

@@ -1,6 +1,11 @@
 package conn
 
-import "os"
+import (
+	"os"
+
+	"github.com/sluice-ipc/sluice/ring"
+	"github.com/sluice-ipc/sluice/shm"
+)
 
 // Examine checks the header of a pipe's data area.
 func Examine(b []byte) error {
@@ -52,3 +57,28 @@ func FileOf(c *Conn) (*os.File, error) { return c.handle.e.seg.File() }
 
 // CheckMemory is what is done with the file of an end that a stranger sends.
 func CheckMemory(f *os.File, most int64) error { return checkMemory(f, most) }
+
+// CrowdedPipe is a segment with a pipe for more participants than any of ours.
+func CrowdedPipe() (*shm.Segment, error) {
+	stride, err := ring.RegionSize(4096)
+	if err != nil {
+		return nil, err
+	}
+	s := shape{2, stride}
+	return shm.Anonymous("crowded", &shm.Options{
+		Size: int64(s.size()), Kind: shm.KindPipe, Version: layoutVersion, MaxParticipants: maxParticipants + 1,
+		Init: func(b []byte) error { return s.initialise(b, new(Options).ring()) },
+	})
+}
+
+// Waiting returns how many handshakes lack nothing but somebody who accepts.
+func Waiting(l *Listener) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, h := range l.pending {
+		if h.done {
+			n++
+		}
+	}
+	return n
+}

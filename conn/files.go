@@ -28,7 +28,8 @@ func (c *Conn) Credentials() (Credentials, bool) {
 // from RecvFile. f stays the caller's. Files and handles arrive in the order in
 // which they were sent, and are not ordered with messages. Up to 16 wait at the
 // receiver, and some more in the socket; then SendFile waits for ctx, and fails
-// with ErrFull. It fails with ErrBrokenPipe if the other end is closed or dead.
+// with ErrFull. It fails with ErrBrokenPipe if the other end is closed or dead, or
+// was passed to another process, which leaves the socket behind.
 //
 // It needs a connection that Dial and Listen made ([ErrNoSocket]).
 func (c *Conn) SendFile(ctx context.Context, f *os.File) error {
@@ -180,7 +181,8 @@ func (b *sideband) got(c *Conn, op string, r received, ok bool) (received, error
 }
 
 // RecvFile waits for a file that the other process has sent. It is the caller's.
-// After the last one it returns io.EOF when the other end has closed or died.
+// After the last one it returns io.EOF when the other end has closed or died, or was
+// passed to another process.
 // What comes next and is a handle is an error, and lost; a file that was sent but
 // could not be received, because too many are open here, is syscall.EMFILE.
 //
@@ -192,7 +194,7 @@ func (c *Conn) RecvFile(ctx context.Context) (*os.File, error) {
 		return nil, err
 	}
 	if r.desc != "" {
-		r.f.Close()
+		discard(r.f)
 		return nil, &opError{"receive a file from", c.Name(), nil, fmt.Errorf("%w: it is a handle", ErrProtocol)}
 	}
 	return r.f, nil
@@ -258,6 +260,6 @@ func (c *Conn) RecvHandle(ctx context.Context, open func(f *os.File, desc string
 	if err != nil {
 		return err
 	}
-	defer r.f.Close()
+	defer discard(r.f)
 	return open(r.f, r.desc)
 }

@@ -50,13 +50,17 @@ const (
 	maxReasonLen = 200
 )
 
-// The reasons for which a handshake is refused, as a refusal says them.
-var refusals = map[byte]error{
-	1: ErrAuth,
-	2: ErrProtocol,
-	3: ErrNotAllowed,
-	4: errTooMany,
-	5: errListenerCloses,
+// The reasons for which a handshake is refused, as a refusal says them. An error
+// may be several: the first counts.
+var refusals = []struct {
+	code byte
+	err  error
+}{
+	{3, ErrNotAllowed},
+	{1, ErrAuth},
+	{2, ErrProtocol},
+	{4, errTooMany},
+	{5, errListenerCloses},
 }
 
 var (
@@ -199,7 +203,7 @@ func (s socket) receiveOnce(buf []byte) (b []byte, f *os.File, err error) {
 		return buf[:n], nil, nil
 	}
 	for _, fd := range fds {
-		sys.Close(fd)
+		sys.CloseForeign(fd)
 	}
 	return nil, nil, err
 }
@@ -221,9 +225,17 @@ func (s socket) expect(kind byte, buf []byte, file bool) ([]byte, *os.File, erro
 		return b[1:], f, nil
 	}
 	if f != nil {
-		f.Close()
+		discard(f)
 	}
 	return nil, nil, err
+}
+
+// discard closes a file of a stranger's, which must not make us wait.
+func discard(f *os.File) {
+	if c, err := f.SyscallConn(); err == nil {
+		c.Control(func(fd uintptr) { sys.NoLinger(int(fd)) })
+	}
+	f.Close()
 }
 
 // refuse tells the other side why.
@@ -235,9 +247,10 @@ func (s socket) refuse(why error) {
 func refusal(why error) []byte {
 	text := why.Error()
 	b := append([]byte{packetRefusal, 0}, text[:min(len(text), maxReasonLen)]...)
-	for code, err := range refusals {
-		if errors.Is(why, err) {
-			b[1] = code
+	for _, r := range refusals {
+		if errors.Is(why, r.err) {
+			b[1] = r.code
+			break
 		}
 	}
 	return b
@@ -246,9 +259,11 @@ func refusal(why error) []byte {
 // parseRefusal returns the error that a refusal stands for. The text is the
 // other side's, and quoted.
 func parseRefusal(b []byte) error {
-	kind := refusals[b[1]]
-	if kind == nil {
-		kind = ErrRefused
+	kind := ErrRefused
+	for _, r := range refusals {
+		if r.code == b[1] {
+			kind = r.err
+		}
 	}
 	return fmt.Errorf("%w, says the other side: %q", kind, b[2:min(len(b), 2+maxReasonLen)])
 }

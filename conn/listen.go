@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/sluice-ipc/sluice/internal/sys"
 )
 
 // ListenOptions tunes a listener. The zero value is ready to use, and so is nil.
@@ -21,6 +23,7 @@ type ListenOptions struct {
 	// error that the dialer is told; it gets ErrNotAllowed. The default lets in
 	// processes of this user, and of root. It is called by many goroutines at
 	// a time, as is Failed; neither may call Close, which waits for them.
+	// When very many of these calls take their time, so do all handshakes.
 	Allow func(Credentials) error
 
 	// Failed is told of each handshake that failed: with whom, as far as it
@@ -32,8 +35,11 @@ type ListenOptions struct {
 	Backlog int
 
 	// Handshakes is how many dialers may be shaking hands or waiting for
-	// their welcome, 2048 if 0. When there are more, the oldest handshake of the
-	// process that has the most is given up; that dialer gets ErrBusy.
+	// their welcome. The default is 2048, or a quarter of the descriptors that this
+	// process may have, if that is less: each takes up to two. When there are more, the oldest handshake of the
+	// process that has the most is given up, or the new one if it is of that
+	// process or none but it could be; that dialer gets ErrBusy. So it goes, too,
+	// when there are no descriptors left.
 	Handshakes int
 
 	// HandshakeTimeout is how long a handshake may take, 10 s if 0.
@@ -66,7 +72,7 @@ func (o *ListenOptions) withDefaults() ListenOptions {
 		v.Failed = func(Credentials, error) {}
 	}
 	if v.Handshakes <= 0 {
-		v.Handshakes = 2048
+		v.Handshakes = max(min(2048, sys.MaxFiles()/4), 1)
 	}
 	if v.HandshakeTimeout <= 0 {
 		v.HandshakeTimeout = 10 * time.Second
@@ -98,6 +104,7 @@ type Listener struct {
 
 	ready  chan *Conn    // have shaken hands; see settled
 	closed chan struct{} // closed by Close
+	busy   chan struct{} // one for each goroutine with a handshake; see run
 	all    sync.WaitGroup
 
 	mu      sync.Mutex
@@ -130,6 +137,7 @@ func Listen(addr string, o *ListenOptions) (*Listener, error) {
 	l := &Listener{
 		o: v, sock: sock, file: file, addr: sock.Addr().(*net.UnixAddr),
 		ready: make(chan *Conn, v.Backlog), closed: make(chan struct{}),
+		busy: make(chan struct{}, 2*v.Handshakes), // some of them given up
 		news: make(chan struct{}),
 	}
 	l.all.Go(l.run)

@@ -76,6 +76,27 @@ func falseOffers(key []byte) []attack {
 			}
 			return f, desc
 		}),
+		offerOf(key, "a pipe for more participants", formatError, func(t *testing.T) (*os.File, string) {
+			s := must(conn.CrowdedPipe())
+			defer s.Close()
+			f, desc, err := shm.Export(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f, desc
+		}),
+		offerOf(key, "an end that is half closed", conn.ErrDirection, func(t *testing.T) (*os.File, string) {
+			a, b := newPipe(t, small)
+			_ = a
+			if err := b.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			f, desc, err := shm.Export(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f, desc
+		}),
 		offerOf(key, "half a simplex pipe", conn.ErrDirection, func(t *testing.T) (*os.File, string) {
 			r, w, err := conn.SimplexPipe(small)
 			if err != nil {
@@ -121,8 +142,16 @@ var notMemory = map[string]func(t *testing.T) *os.File{
 	},
 	"memfd that is not sealed": func(t *testing.T) *os.File { return memfd(1<<16, false) },
 	"sealed memfd of zeros":    func(t *testing.T) *os.File { return memfd(1<<16, true) },
-	"empty sealed memfd":       func(t *testing.T) *os.File { return memfd(0, true) },
-	"huge memfd":               func(t *testing.T) *os.File { return memfd(1<<40, true) },
+	"sealed memfd of noughts": func(t *testing.T) *os.File {
+		f := memfd(1<<16, false)
+		must(f.Write(make([]byte, 1<<16)))
+		if err := sys.AddSeals(int(f.Fd())); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	},
+	"empty sealed memfd": func(t *testing.T) *os.File { return memfd(0, true) },
+	"huge memfd":         func(t *testing.T) *os.File { return memfd(1<<40, true) },
 	"memfd that can grow": func(t *testing.T) *os.File {
 		f := memfd(1<<16, false)
 		const addSeals, sealShrink = 1033, 2
@@ -160,7 +189,8 @@ func TestMemoryOfAStranger(t *testing.T) {
 		"file":                     "file",
 		"dev zero":                 "file",
 		"huge memfd":               "size",
-		"sealed memfd of zeros":    "",
+		"sealed memfd of zeros":    "bytes that are there",
+		"sealed memfd of noughts":  "",
 	} {
 		f := notMemory[name](t)
 		err := conn.CheckMemory(f, 1<<20)
@@ -169,5 +199,21 @@ func TestMemoryOfAStranger(t *testing.T) {
 		if errors.As(err, &format) != (field != "") || field != "" && format.Field != field {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A pipe with room for many participants could make us watch as many processes.
+func TestImportOfACrowdedPipe(t *testing.T) {
+	shmtest.NoLeaks(t)
+	s := must(conn.CrowdedPipe())
+	defer s.Close()
+	f, desc, err := shm.Export(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var format *shm.FormatError
+	if _, err := conn.Import(f, desc, nil); !errors.As(err, &format) || format.Field != "participants" {
+		t.Error(err)
 	}
 }

@@ -162,8 +162,12 @@ func (e *end) detach(open direction) error {
 	return errors.Join(err, e.reattach())
 }
 
-// idle returns ring.ErrBusy while a call is under way or memory is on loan.
+// idle returns ring.ErrBusy while a call is under way or memory is on loan, or
+// files wait to be received.
 func (e *end) idle() error {
+	if b := e.side.Load(); b != nil && (len(b.files) > 0 || len(b.turn) > 0) {
+		return ring.ErrBusy // what has arrived would be lost
+	}
 	if w := e.w.Load(); w != nil && !w.Closed() {
 		switch _, err := w.TryReserve(0); err {
 		case nil:

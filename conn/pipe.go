@@ -156,6 +156,9 @@ func (p *attachment) attach(s *shm.Segment, o *Options) error {
 	if err != nil {
 		return err
 	}
+	if n := s.Slots(); n > maxParticipants { // each can make us watch a process
+		return &shm.FormatError{Segment: s.Name(), Field: "participants", Got: n, Want: fmt.Sprint("at most ", maxParticipants)}
+	}
 	p.header = headerOf(b)
 	p.rings = nil // a segment that was given up may have come before
 	for i := range sh.rings {

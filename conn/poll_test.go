@@ -152,6 +152,32 @@ func TestWaitWhoseContextIsLate(t *testing.T) {
 	}
 }
 
+// broken fails as soon as something else is ready, but only who waits is told.
+type broken struct {
+	happen func()
+	err    error
+}
+
+func (broken) TryPoll() (bool, error)               { return false, nil }
+func (b broken) Poll(context.Context) (bool, error) { b.happen(); return false, b.err }
+
+// An error ends the wait, with those that are ready; that somebody else uses one
+// of them at the moment does not.
+func TestWaitThatFails(t *testing.T) {
+	a, b := newPipe(t, nil)
+	own := errors.New("own")
+	ready, err := conn.Wait(bg, a, broken{func() { send(t, b, "x") }, own})
+	isReady(t, ready, a)
+	is(t, "Wait", err, own)
+	expect(t, a, "x")
+	tries := 0
+	isReady(t, must(conn.Wait(bg, a, broken{func() {
+		if tries++; tries == 3 {
+			send(t, b, "x")
+		}
+	}, conn.ErrBusy})), a)
+}
+
 // W4, W5, W6, W7: the context, nothing, the same twice, and what is closed.
 func TestWaitEdges(t *testing.T) {
 	shmtest.NoLeaks(t)

@@ -16,6 +16,10 @@ var past = time.Unix(1, 0)
 // Poller gives something that can be waited for a descriptor of its own, for
 // those who have an event loop: it is readable, as poll and epoll see it, once
 // the Waitable is ready or has failed, and stays so until [Poller.Reset].
+//
+// Until then nobody waits on it. Afterwards the Poller does, so use up what is
+// ready first: a TryRecv beside it can say ErrBusy, as beside any other goroutine
+// that receives, and the end cannot be passed on.
 type Poller struct {
 	w      Waitable
 	event  *os.File // an eventfd

@@ -12,27 +12,35 @@ import (
 	"github.com/sluice-ipc/sluice/shm"
 )
 
-// A handshake is one that is under way. All but c, who and gone is
-// guarded by the listener's mu.
+// A handshake is one that is under way. why and done are guarded by the
+// listener's mu. Its goroutine alone closes the socket, which can take time: what a
+// stranger has sent and nobody has read is closed with it.
 type handshake struct {
 	c    *net.UnixConn
 	who  Credentials
+	err  error         // why it is not known who that is
 	gone chan struct{} // closed when it is given up
 	why  error         // it was given up for
 	done bool          // nothing is missing but the welcome
 }
 
-// giveUp ends a handshake that somebody else has begun.
+// giveUp ends a handshake that another goroutine makes. The caller holds mu.
 func (h *handshake) giveUp(why error) {
 	h.why = why
 	close(h.gone)
-	socket{h.c}.refuse(why)
-	h.c.Close()
+	if !h.done { // else it waits for gone, or is beyond that
+		h.c.SetDeadline(past)
+	}
 }
 
 // run accepts sockets and has the handshakes made elsewhere.
 func (l *Listener) run() {
 	for {
+		select {
+		case l.busy <- struct{}{}:
+		case <-l.closed:
+			return
+		}
 		c, err := l.sock.AcceptUnix()
 		select {
 		case <-l.closed:
@@ -43,57 +51,72 @@ func (l *Listener) run() {
 		default:
 		}
 		if err != nil {
-			// Too many descriptors, or no memory: others may give theirs
-			// back, and it is no reason to end.
-			select {
-			case <-time.After(10 * time.Millisecond):
-			case <-l.closed:
-			}
+			<-l.busy
+			l.lack()
 			continue
 		}
 		hook.At("conn.listen.accepted")
-		if h := l.begin(c); h != nil {
-			l.all.Go(func() { l.shake(h) })
-		}
+		h := l.begin(c)
+		l.all.Go(func() {
+			defer func() { <-l.busy }()
+			l.shake(h)
+		})
 	}
 }
 
-// begin notes a handshake. Where there are too many it gives one up; where none
-// lacks anything but somebody who accepts, it refuses the new one. It returns nil
-// if it did, or the listener is closed.
+// lack waits a little when there are too many descriptors, or there is no memory:
+// others may give theirs back, and it is no reason to end. Of those who are shaking
+// hands one has to.
+func (l *Listener) lack() {
+	l.mu.Lock()
+	if i := l.surplus(0); i >= 0 {
+		l.drop(i)
+	}
+	l.mu.Unlock()
+	select {
+	case <-time.After(10 * time.Millisecond):
+	case <-l.closed:
+	}
+}
+
+// begin notes a handshake. Where there are too many it gives one up, which may be
+// the new one.
 func (l *Listener) begin(c *net.UnixConn) *handshake {
 	h := &handshake{c: c, gone: make(chan struct{})}
-	h.who, _ = socket{c}.credentials()
+	h.who, h.err = socket{c}.credentials()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.over:
+	if l.over {
 		h.giveUp(errListenerCloses)
-		return nil
-	case len(l.pending) < l.o.Handshakes:
-		l.pending = append(l.pending, h)
 		return h
 	}
-	i := l.surplus()
-	if i < 0 {
-		h.giveUp(errTooMany)
-		l.all.Go(func() { l.o.Failed(h.who, errTooMany) })
-		return nil
+	if len(l.pending) >= l.o.Handshakes {
+		i := l.surplus(h.who.PID)
+		if i < 0 {
+			h.giveUp(errTooMany)
+			return h
+		}
+		l.drop(i)
 	}
-	l.pending[i].giveUp(errTooMany)
-	l.pending = append(slices.Delete(l.pending, i, i+1), h)
+	l.pending = append(l.pending, h)
 	return h
 }
 
-// surplus returns which handshake to give up: the oldest of the process that has
-// the most under way, so that one process does not keep out the others. It is -1
-// if they all wait for Accept. The caller holds mu.
-func (l *Listener) surplus() int {
-	count := map[int]int{} // by process
+// drop gives up the i-th handshake. The caller holds mu.
+func (l *Listener) drop(i int) {
+	l.pending[i].giveUp(errTooMany)
+	l.pending = slices.Delete(l.pending, i, i+1)
+}
+
+// surplus returns which handshake to give up for one more of process pid: the
+// oldest of the process that has the most, so that one process does not keep out
+// the others. It is -1 if that is the new one: none can be given up, since they
+// all wait for Accept, or pid itself has more than who would have to go. The
+// caller holds mu.
+func (l *Listener) surplus(pid int) int {
+	count := map[int]int{pid: 1} // by process
 	for _, h := range l.pending {
-		if !h.done {
-			count[h.who.PID]++
-		}
+		count[h.who.PID]++
 	}
 	worst := -1
 	for i, h := range l.pending {
@@ -101,7 +124,20 @@ func (l *Listener) surplus() int {
 			worst = i
 		}
 	}
+	if worst >= 0 && count[pid] > count[l.pending[worst].who.PID] {
+		return -1
+	}
 	return worst
+}
+
+// greeting gives a handshake its deadline, unless it was given up.
+func (l *Listener) greeting(h *handshake) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if h.why == nil {
+		h.c.SetDeadline(time.Now().Add(l.o.HandshakeTimeout))
+	}
+	return h.why
 }
 
 // met notes that a handshake lacks nothing but the welcome, and reports whether
@@ -125,31 +161,22 @@ func (l *Listener) end(h *handshake) error {
 
 // shake makes one handshake and puts the connection where Accept finds it.
 func (l *Listener) shake(h *handshake) {
-	h.c.SetDeadline(time.Now().Add(l.o.HandshakeTimeout))
-	who := h.who
-	e, err := l.meet(socket{h.c}, who)
+	var e *end
+	err := l.greeting(h)
+	if err == nil {
+		e, err = l.meet(h)
+	}
 	if err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = fmt.Errorf("%w: the handshake takes longer than %v", os.ErrDeadlineExceeded, l.o.HandshakeTimeout)
-		}
-		if why := l.end(h); why != nil {
-			err = why // closed under us
-		} else {
-			socket{h.c}.refuse(err)
-			h.c.Close()
-		}
-		l.o.Failed(who, err)
+		l.refuse(h, err, h.c.Close)
 		return
 	}
-	// Waiting for Accept may take any time. From here on closing the connection
-	// closes the socket.
+	// Waiting for Accept may take any time, of which met and deliver see the end.
 	h.c.SetDeadline(time.Time{})
-	b := newSideband(socket{h.c}, who, e)
+	b := newSideband(socket{h.c}, h.who, e)
 	e.side.Store(b)
-	c := newConn(e)
+	c := newConn(e) // closes the socket from here on
 	if !l.met(h) || !l.deliver(h, c) {
-		c.Close()
-		l.o.Failed(who, l.end(h))
+		l.refuse(h, ErrHungUp, c.Close)
 		return
 	}
 	// Accept finds it before the dialer is welcome, and returns it afterwards.
@@ -161,22 +188,39 @@ func (l *Listener) shake(h *handshake) {
 	close(b.settled)
 }
 
-// deliver waits for room in ready, until the handshake is given up.
+// refuse ends a handshake for that reason, unless it was given up for another.
+func (l *Listener) refuse(h *handshake, err error, closing func() error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("%w: the handshake takes longer than %v", os.ErrDeadlineExceeded, l.o.HandshakeTimeout)
+	}
+	if why := l.end(h); why != nil {
+		err = why
+	}
+	socket{h.c}.refuse(err)
+	closing()
+	l.o.Failed(h.who, err)
+}
+
+// deliver waits for room in ready, until the handshake is given up, or its dialer
+// has gone: one that is not welcome yet cannot have sent anything.
 func (l *Listener) deliver(h *handshake, c *Conn) bool {
 	select {
 	case l.ready <- c:
 		return true
 	case <-h.gone:
 		return false
+	case <-c.handle.e.side.Load().done:
+		return false
 	}
 }
 
 // meet is the listener's part of a handshake, up to the welcome.
-func (l *Listener) meet(s socket, who Credentials) (*end, error) {
-	if who == (Credentials{}) { // nobody is that, not even root
-		return nil, fmt.Errorf("%w: the kernel does not say who it is", ErrNotAllowed)
+func (l *Listener) meet(h *handshake) (*end, error) {
+	s := socket{h.c}
+	if h.err != nil {
+		return nil, fmt.Errorf("%w: the kernel does not say who it is: %w", ErrNotAllowed, h.err)
 	}
-	if err := l.o.Allow(who); err != nil {
+	if err := l.o.Allow(h.who); err != nil {
 		if !errors.Is(err, ErrNotAllowed) {
 			err = fmt.Errorf("%w: %w", ErrNotAllowed, err)
 		}
@@ -190,9 +234,12 @@ func (l *Listener) meet(s socket, who Credentials) (*end, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer discard(f)
 	hook.At("conn.listen.offer")
 	e, err := importEnd(f, string(desc), l.o.MaxSize, bothWays, &l.o.Conn)
+	if err == nil && e.open() != bothWays {
+		err = errors.Join(fmt.Errorf("%w: one of them is closed already", ErrDirection), e.close())
+	}
 	hook.At("conn.listen.import")
 	return e, err
 }
@@ -204,7 +251,7 @@ func (l *Listener) greet(s socket, buf []byte) error {
 		return err
 	}
 	if f != nil {
-		f.Close()
+		discard(f)
 		return fmt.Errorf("%w: a file is not wanted", ErrProtocol)
 	}
 	theirs, err := parseHello(b, l.o.Key)

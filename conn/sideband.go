@@ -37,7 +37,7 @@ type received struct {
 // drop gives back what nobody wants.
 func (r received) drop() {
 	if r.f != nil {
-		r.f.Close()
+		discard(r.f)
 	}
 }
 

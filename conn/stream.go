@@ -21,7 +21,8 @@ import (
 // syscall.EPIPE. So they do after CloseRead and CloseWrite here. After a deadline
 // calls fail with os.ErrDeadlineExceeded, and after Close with net.ErrClosed. When
 // bytes are missing, because the other side sends messages in pieces and gave one
-// up, Read fails for good. All errors but io.EOF are of type *net.OpError.
+// up, Read fails for good. All errors but io.EOF are of type *net.OpError, and
+// those of the reader or writer that ReadFrom or WriteTo was given.
 //
 // A Stream whose Conn was passed to another process fails as if it was closed;
 // that is not possible while a part of what arrived has been read.
@@ -240,7 +241,11 @@ func (s *Stream) Conn() *Conn { return s.c }
 
 // SetDeadline sets both deadlines, also of calls that are waiting. Zero is none.
 func (s *Stream) SetDeadline(t time.Time) error {
-	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
+	err := s.SetReadDeadline(t)
+	if err2 := s.SetWriteDeadline(t); err == nil {
+		err = err2
+	}
+	return err
 }
 
 // SetReadDeadline sets the deadline of Read.
@@ -261,6 +266,8 @@ func (s *Stream) fail(op string, err error) error {
 	switch {
 	case err == nil || err == io.EOF:
 		return err
+	case s.c.Closed() && errors.Is(err, os.ErrDeadlineExceeded):
+		err = net.ErrClosed // whoever polls with deadlines has to see it
 	case errors.Is(err, context.DeadlineExceeded), err == os.ErrDeadlineExceeded:
 		err = os.ErrDeadlineExceeded
 	case errors.Is(err, ErrBrokenPipe):

@@ -123,6 +123,26 @@ func TestStreamOfNothing(t *testing.T) {
 	aConnError(t, "deadline", b.SetDeadline(future()), false, net.ErrClosed)
 }
 
+// A stream that was closed says so, also behind a deadline that had passed: who
+// polls with deadlines would never learn of it.
+func TestStreamClosedBehindItsDeadline(t *testing.T) {
+	a, _ := newStreams(t, small)
+	a.SetDeadline(past)
+	if _, err := a.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	a.Close()
+	for _, b := range [][]byte{nil, make([]byte, 1)} {
+		for _, f := range []func([]byte) (int, error){a.Read, a.Write} {
+			_, err := f(b)
+			aConnError(t, "closed", err, false, net.ErrClosed)
+		}
+	}
+	if err, ok := a.SetDeadline(past).(*net.OpError); !ok {
+		t.Errorf("SetDeadline = %v", err)
+	}
+}
+
 // What was read in part keeps neither memory nor the other side's writers.
 func TestStreamClosedWithARest(t *testing.T) {
 	shmtest.NoLeaks(t)

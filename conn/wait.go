@@ -32,7 +32,8 @@ var ErrNothingToWait = errors.New("conn: nothing to wait for")
 //
 // An end that only sends cannot be waited for. The same one may be given twice.
 // While Wait waits, other goroutines that receive from the same connections wait
-// as well.
+// as well. An event that is set and cleared at once may be missed: what is ready
+// must stay so until it is seen, or be waited for by itself.
 //
 // When ctx is done first, the error is both ErrEmpty and the context's. An error
 // of one of ws, such as [ErrClosed], ends the wait; those that are ready are
@@ -46,11 +47,19 @@ func Wait(ctx context.Context, ws ...Waitable) (ready []Waitable, err error) {
 		if len(ready) > 0 || err != nil {
 			return ready, err
 		}
-		if err := waitAny(ctx, ws); err != nil {
+		err := waitAny(ctx, ws)
+		if errors.Is(err, errNoneReady) {
 			return nil, err
+		}
+		if err != nil && !errors.Is(err, ErrBusy) {
+			ready, _ = TryWait(ws...)
+			return ready, err
 		}
 	}
 }
+
+// errNoneReady is what Wait says when its context is done first.
+var errNoneReady error = &sentinel{"conn: nothing is ready", ErrEmpty}
 
 // TryWait returns those of ws that are ready now. None is no error.
 func TryWait(ws ...Waitable) (ready []Waitable, err error) {
@@ -91,13 +100,14 @@ func waitAny(ctx context.Context, ws []Waitable) error {
 		if late == nil {
 			late = context.DeadlineExceeded // the context's own timer is a little late
 		}
-		return fmt.Errorf("conn: wait: %w", errors.Join(ErrEmpty, late))
+		return fmt.Errorf("%w: %w", errNoneReady, late)
 	}
 	return first
 }
 
 // Descriptor makes a Waitable of a file: it is ready when reading from it would
-// not block. The file stays the caller's.
+// not block. The file stays the caller's, who does not close it while it is waited
+// for: that would not end the wait.
 func Descriptor(f *os.File) Waitable { return descriptor{f} }
 
 type descriptor struct{ f *os.File }

@@ -88,9 +88,46 @@ func LockDir(path string) (unlock func(), err error) {
 	return nil, err
 }
 
-// SizeSealed reports whether fd is memory of which nobody can change the size.
-func SizeSealed(fd int) bool {
+// Memory is what is known of a file that may be memory.
+type Memory struct {
+	Sealed        bool  // nobody can change the size; else nothing more is known
+	Ordinary      bool  // not of huge pages
+	Size, Present int64 // bytes; of those that are present nobody has to pay any more
+}
+
+// MemoryOf returns what fd is. It asks a stranger's file nothing that only memory
+// answers at once.
+func MemoryOf(fd int) (m Memory, err error) {
 	const size = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW
 	seals, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
-	return err == nil && seals&size == size
+	if err != nil || seals&size != size {
+		return m, nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return m, fmt.Errorf("sys: stat descriptor %d: %w", fd, err)
+	}
+	name, _, err := FSName(fd)
+	return Memory{true, name == fileSystems[unix.TMPFS_MAGIC].name, st.Size, st.Blocks * 512}, err
+}
+
+// MaxFiles returns how many descriptors this process may have.
+func MaxFiles() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 1024
+	}
+	return int(min(limit.Cur, 1<<30))
+}
+
+// NoLinger makes closing fd return at once, if it is a socket whose last
+// descriptor that is, and which would wait for a peer.
+func NoLinger(fd int) {
+	unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+}
+
+// CloseForeign closes a descriptor that a stranger has sent.
+func CloseForeign(fd int) error {
+	NoLinger(fd)
+	return Close(fd)
 }

@@ -98,7 +98,16 @@ func LockDir(path string) (unlock func(), err error) { return nil, errors.ErrUns
 
 func SendNow(fd int, p, oob []byte) error { return errors.ErrUnsupported }
 func Writable(fd int) bool                { return false }
-func SizeSealed(fd int) bool              { return false }
+func MaxFiles() int                       { return 1024 }
+func NoLinger(fd int)                     {}
+func CloseForeign(fd int) error           { return errors.ErrUnsupported }
+
+type Memory struct {
+	Sealed, Ordinary bool
+	Size, Present    int64
+}
+
+func MemoryOf(fd int) (Memory, error) { return Memory{}, errors.ErrUnsupported }
 
 // The flags need Linux.
 const (

@@ -6,7 +6,8 @@ import (
 )
 
 // Poll is Wait in the form in which conn.Wait waits for several things: false
-// and no error when the context's deadline passes.
+// and no error when the context's deadline passes. (conn.Wait itself looks again
+// what is ready, so that it may miss a Set that a Clear follows at once.)
 func (e *Event) Poll(ctx context.Context) (bool, error) {
 	err := e.Wait(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
