@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,6 +107,9 @@ func Pass(cmd *exec.Cmd, name string, h Handle) error {
 // handOver takes a handle out of this process, or opens another way to it for
 // one that stays. The descriptor is the caller's.
 func handOver(name string, h Handle) (e entry, fd int, err error) {
+	if v := reflect.ValueOf(h); h == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		return e, -1, fmt.Errorf("a handle that is nil, of type %T: %w", h, fs.ErrInvalid)
+	}
 	ho, err := h.Handover()
 	if err != nil {
 		return e, -1, err

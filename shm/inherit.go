@@ -34,19 +34,27 @@ func init() {
 
 // Inherited attaches to what the parent passed under that name, and returns
 // what its handle had to say. It succeeds once for each name; before that it
-// may be tried again with other options. [ErrNotFound]: there is no such name.
+// may be tried again with other options. [ErrNotFound]: there is no such name,
+// or somebody else is just attaching to it.
 func Inherited(name string, o *Options) (s *Segment, detail string, err error) {
 	inherited.Lock()
-	defer inherited.Unlock()
 	e, ok := inherited.m[name]
+	delete(inherited.m, name)
+	inherited.Unlock() // Options.Attach may call Inherited for another name
 	if !ok {
 		return nil, "", fmt.Errorf("shm: inherit %q: %w", name, ErrNotFound)
 	}
+	defer func() {
+		if s == nil { // also when Options.Attach panicked
+			inherited.Lock()
+			inherited.m[name] = e
+			inherited.Unlock()
+		}
+	}()
 	opt := o.withDefaults()
 	if s, err = e.attach(&opt); err != nil {
 		return nil, "", wrap("inherit "+name+" in", e.segment, err)
 	}
-	delete(inherited.m, name)
 	return s, e.detail, nil
 }
 
