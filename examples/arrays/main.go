@@ -24,7 +24,10 @@ func main() {
 	arr := make([]int32, 10)
 	n, err := conn.RecvSliceInto(ctx, b, arr)
 	check(err)
-	fmt.Println(n, arr)
+	if n != 5 { // elements
+		log.Fatalf("%d numbers arrived", n)
+	}
+	fmt.Println(arr)
 	check(p.Wait(ctx))
 }
 

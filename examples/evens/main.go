@@ -1,5 +1,4 @@
-// Command evens has one process put the even numbers below ten into a queue, and
-// another, when the first is done, print them.
+// Command evens has one process put even numbers into a queue, then another print them.
 //
 //	go run ./examples/evens
 package main
@@ -13,10 +12,8 @@ import (
 	"github.com/sluice-ipc/sluice/shm/proc"
 )
 
-func init() {
-	proc.Register("putEvens", putEvens)
-	proc.Register("printAll", printAll)
-}
+func init() { proc.Register("putEvens", putEvens) }
+func init() { proc.Register("printAll", printAll) }
 
 func main() {
 	proc.Main() // in a child, runs its function and exits

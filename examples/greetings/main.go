@@ -1,11 +1,11 @@
-// Command greetings sends greetings through a pipe from one process to another,
-// until STOP.
+// Command greetings sends greetings from one process to another, until STOP.
 //
 //	go run ./examples/greetings
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 
@@ -13,28 +13,21 @@ import (
 	"github.com/sluice-ipc/sluice/shm/proc"
 )
 
-func init() {
-	proc.Register("sender", sender)
-	proc.Register("recipient", recipient)
-}
+func init() { proc.Register("sender", sender) }
+func init() { proc.Register("recipient", recipient) }
 
 func sender(ctx context.Context, c *conn.Conn, greets []string) error {
 	for _, greet := range greets {
-		if err := c.Send(ctx, greet); err != nil {
-			return err
-		}
+		check(c.Send(ctx, greet))
 	}
 	return c.Close()
 }
 
-func recipient(ctx context.Context, c *conn.Conn) error {
-	for greet, err := range c.All(ctx) {
-		if err != nil || greet == "STOP" {
-			return err
-		}
+func recipient(ctx context.Context, c *conn.Conn) {
+	for greet, err := c.Recv(ctx); greet != "STOP"; greet, err = c.Recv(ctx) {
+		check(err)
 		fmt.Println(greet)
 	}
-	return nil
 }
 
 func main() {
@@ -46,8 +39,7 @@ func main() {
 	check(err)
 	p2, err := proc.Start("recipient", receiving)
 	check(err)
-	check(p1.Wait(ctx))
-	check(p2.Wait(ctx))
+	check(errors.Join(p1.Wait(ctx), p2.Wait(ctx)))
 }
 
 func check(err error) {

@@ -36,10 +36,11 @@ func server() {
 		return []byte(strings.ToUpper(string(b))), nil
 	}))
 	go s.Serve(l.Streams())
-	defer s.Stop()
 	cmd := exec.Command(os.Args[0], "client", l.Addr())
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	check(cmd.Run())
+	err = cmd.Run()
+	s.Stop() // also the listener, which removes its socket; log.Fatal runs nothing deferred
+	check(err)
 }
 
 func client(addr string) {

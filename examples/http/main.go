@@ -30,16 +30,22 @@ func main() {
 func server() {
 	l, err := conn.Listen("", nil) // a socket in a new directory of this user's
 	check(err)
-	defer l.Close()
-	http.HandleFunc("POST /upper", func(w http.ResponseWriter, r *http.Request) {
-		b, err := io.ReadAll(r.Body)
-		check(err)
-		fmt.Fprintln(w, strings.ToUpper(string(b)))
-	})
+	http.HandleFunc("POST /upper", upper)
 	go http.Serve(l.Streams(), nil)
 	cmd := exec.Command(os.Args[0], "client", l.Addr())
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	check(cmd.Run())
+	err = cmd.Run()
+	l.Close() // removes the socket; log.Fatal runs nothing deferred
+	check(err)
+}
+
+func upper(w http.ResponseWriter, r *http.Request) {
+	b, err := io.ReadAll(r.Body)
+	if err != nil { // as when the client breaks off
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	fmt.Fprintln(w, strings.ToUpper(string(b)))
 }
 
 func client(addr string) {
@@ -48,6 +54,7 @@ func client(addr string) {
 	}}}
 	r, err := c.Post("http://anything/upper", "text/plain", strings.NewReader("hello"))
 	check(err)
+	defer r.Body.Close()
 	_, err = io.Copy(os.Stdout, r.Body)
 	check(err)
 }
