@@ -43,17 +43,6 @@ var mux struct {
 	banks []*bank
 }
 
-// An entry is a word that goroutines are parked on: one at least, so that the
-// memory is there.
-type entry struct {
-	word    *atomic.Uint32
-	sole    bool
-	bank    *bank
-	v       uint32 // what the thread sleeps on
-	fresh   bool   // v is not known yet
-	waiters []*waiter
-}
-
 // A bank is a thread and the words it sleeps on.
 type bank struct {
 	entries []*entry
@@ -73,7 +62,8 @@ func (w *waiter) loopParked(ctx context.Context) error {
 			defer w.disarm(w.arm(ctx))
 			return w.loop(ctx)
 		}
-		if w.park() {
+		e := w.park()
+		if e == nil {
 			return nil
 		}
 		select {
@@ -84,6 +74,7 @@ func (w *waiter) loopParked(ctx context.Context) error {
 			}
 			<-w.unpark
 		}
+		e.came()
 		if w.c.Ready() {
 			return nil
 		}
@@ -91,7 +82,7 @@ func (w *waiter) loopParked(ctx context.Context) error {
 }
 
 // park enters w into the entry of its word, unless its condition holds.
-func (w *waiter) park() (ready bool) {
+func (w *waiter) park() *entry {
 	mux.Lock()
 	defer mux.Unlock() // also when touching the word faults
 	e := mux.words[w.e.word]
@@ -100,15 +91,14 @@ func (w *waiter) park() (ready bool) {
 		e = newEntry(w.e)
 	} else if !e.fresh && e.word.Load() == e.v { //sync:asleep release: the flag in v was there before the fence of who marked it
 		if w.c.Ready() {
-			return true
+			return nil
 		}
 		e.add(w)
-		return false
+		return e
 	}
 	e.add(w)
-	e.fresh = true
-	e.bank.kick()
-	return false
+	e.again()
+	return e
 }
 
 // newEntry finds a bank for a word, and starts its thread if it has none.
@@ -134,27 +124,6 @@ func newEntry(ev *Event) *entry {
 	return e
 }
 
-func (e *entry) add(w *waiter) {
-	w.entry, w.index = e, len(e.waiters)
-	e.waiters = append(e.waiters, w)
-}
-
-// drop takes a waiter out, which may be the last one.
-func (e *entry) drop(w *waiter) {
-	last := len(e.waiters) - 1
-	e.waiters[w.index] = e.waiters[last]
-	e.waiters[w.index].index = w.index
-	e.waiters[last] = nil
-	e.waiters = e.waiters[:last]
-	w.entry = nil
-}
-
-// tell has a parked waiter look for itself.
-func (e *entry) tell(w *waiter) {
-	e.drop(w)
-	w.unpark <- struct{}{}
-}
-
 // leave takes out a waiter whose context is done. It reports whether the waiter
 // was told to look before.
 func (w *waiter) leave() (told bool) {
@@ -174,13 +143,6 @@ func (w *waiter) leave() (told bool) {
 	return false
 }
 
-// remove forgets a word that nobody is parked on any more.
-func (e *entry) remove() {
-	delete(mux.words, e.word)
-	i := slices.Index(e.bank.entries, e)
-	e.bank.entries = slices.Delete(e.bank.entries, i, i+1)
-}
-
 // kick has the thread look at its entries.
 func (b *bank) kick() {
 	if b.armed && !b.kicked {
@@ -198,17 +160,26 @@ func (b *bank) evict() {
 	}
 }
 
-// refused is how long a thread waits that the kernel does not let sleep on its
-// words for a reason that may pass.
+// refused is how long a thread waits that is not let sleep on its words: by the
+// kernel, for a reason that may pass, or by who changes them all the time.
 const refused = time.Millisecond
+
+// inVain is how often in a row words may change without anybody being ready for
+// it. Whoever does that is broken, or means harm, and has those wait who sleep on
+// this thread, but not the others.
+const inVain = 64
 
 // run is the goroutine whose thread sleeps. It ends when there is nobody left to
 // sleep for.
 func (b *bank) run() {
 	debug.SetPanicOnFault(true) // of this goroutine: see entry.mark and entry.look
-	for {
+	for vain := 0; ; {
 		mux.Lock()
-		b.settle()
+		if b.settle() {
+			vain++
+		} else {
+			vain = 0
+		}
 		if len(b.entries) == 0 {
 			b.vector.Reset() // it points to words of others
 			b.running = false
@@ -222,6 +193,9 @@ func (b *bank) run() {
 		}
 		b.armed = true
 		mux.Unlock()
+		if vain > inVain {
+			time.Sleep(refused)
+		}
 		err := b.vector.Wait()
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			time.Sleep(refused) // no memory, say: all is looked at again then
@@ -238,67 +212,31 @@ func (b *bank) run() {
 }
 
 // settle looks at all words that have changed, tells those whose condition
-// holds, and shows a sleeper for the others.
-func (b *bank) settle() {
+// holds, and shows a sleeper for the others. It reports whether peers have changed
+// words and nobody was ready.
+func (b *bank) settle() (vain bool) {
 	var marked []*entry
 	for i := len(b.entries) - 1; i >= 0; i-- {
 		e := b.entries[i]
+		ours := e.fresh
 		switch changed, ok := e.mark(); {
 		case !ok:
 			e.tellAll()
 		case changed:
 			marked = append(marked, e)
+			vain = vain || !ours
 		}
 	}
 	if len(marked) == 0 {
-		return
+		return false
 	}
 	fence()
 	for _, e := range marked {
-		e.look()
-	}
-}
-
-// mark shows a sleeper on a word that is new or has changed. It fails if the
-// memory is gone: who waits must see that for himself.
-func (e *entry) mark() (changed, ok bool) {
-	defer func() { ok = !faulted(recover()) }()
-	if !e.fresh && e.word.Load() == e.v {
-		return false, true
-	}
-	e.fresh = false
-	e.v = e.word.Or(waiters) | waiters //sync:asleep release: from here on wakers make the call
-	sleeps.Add(1)
-	return true, true
-}
-
-// look tells those who need not sleep.
-func (e *entry) look() {
-	defer func() {
-		if faulted(recover()) {
-			e.tellAll()
-		}
-	}()
-	for i := len(e.waiters) - 1; i >= 0; i-- {
-		if w := e.waiters[i]; w.c.Ready() {
-			if e.sole && len(e.waiters) == 1 {
-				// Before the one who waits is told: afterwards the memory
-				// may be gone.
-				e.word.CompareAndSwap(e.v, e.v&^waiters)
-			}
-			e.tell(w)
+		if e.look() {
+			vain = false
 		}
 	}
-	if len(e.waiters) == 0 {
-		e.remove()
-	}
-}
-
-func (e *entry) tellAll() {
-	for len(e.waiters) > 0 {
-		e.tell(e.waiters[len(e.waiters)-1])
-	}
-	e.remove()
+	return vain
 }
 
 // giveUp has everybody look for himself, because the call is gone.
@@ -306,16 +244,4 @@ func (b *bank) giveUp() {
 	for len(b.entries) > 0 {
 		b.entries[len(b.entries)-1].tellAll()
 	}
-}
-
-// faulted reports whether a panic was a fault on memory that is gone. Any other
-// goes on.
-func faulted(p any) bool {
-	if p == nil {
-		return false
-	}
-	if _, fault := p.(interface{ Addr() uintptr }); !fault {
-		panic(p)
-	}
-	return true
 }

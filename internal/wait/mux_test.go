@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sluice-ipc/sluice/internal/mem"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
@@ -211,3 +212,115 @@ type fault struct{}
 
 func (fault) Addr() uintptr { return 1 }
 func (fault) Error() string { return "fault" }
+
+// A wake-up for one of many who wait for the same has a few look, and more only
+// when those have, as long as it is there.
+func TestWakeOfOneDoesNotRouseAll(t *testing.T) {
+	var grant ticket
+	grant.n.Add(1)
+	b := new(bank)
+	e := &entry{word: new(atomic.Uint32), bank: b}
+	b.entries = []*entry{e}
+	all := make([]*waiter, 100)
+	for i := range all {
+		all[i] = &waiter{c: &grant, unpark: make(chan struct{}, 1)}
+		e.add(all[i])
+	}
+	told := func() (n int) {
+		for _, w := range all {
+			n += len(w.unpark)
+		}
+		return n
+	}
+	if e.look(); told() != few || !e.more {
+		t.Errorf("%d of %d were told at first", told(), len(all))
+	}
+	for range few {
+		if e.fresh {
+			t.Fatal("looks again before all have come")
+		}
+		e.came()
+	}
+	if !e.fresh {
+		t.Fatal("does not look again")
+	}
+	if e.look(); told() != 3*few {
+		t.Errorf("%d were told then", told())
+	}
+	grant.take()
+	e.fresh = false
+	for range 2 * few {
+		e.came()
+	}
+	if e.look(); told() != 3*few || e.more || !e.fresh {
+		t.Errorf("%d were told although there is nothing any more", told())
+	}
+	e.fresh = false
+	grant.n.Add(1)
+	if e.look(); told() != 4*few {
+		t.Errorf("%d were told of the next one", told())
+	}
+}
+
+// All who may go on do, although few are told at a time.
+func TestWakeOfAllReachesAll(t *testing.T) {
+	park(t)
+	shmtest.NoLeaks(t)
+	const crowd = 1000
+	var word atomic.Uint32
+	var all sync.WaitGroup
+	e := NewEvent(&word, nil)
+	for range 20 {
+		var open ticket
+		for range crowd {
+			all.Go(func() {
+				if err := e.Wait(context.Background(), &open, NewSpinner(Never)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		shmtest.Eventually(t, func() bool { return parked() == crowd })
+		open.n.Add(1)
+		e.WakeAll()
+		all.Wait()
+	}
+}
+
+// Who changes a word all the time has those wait who share its thread, but keeps
+// no processor busy with it, and their wake-ups arrive.
+func TestWordThatNeverRests(t *testing.T) {
+	park(t)
+	shmtest.NoLeaks(t)
+	var restless, quiet atomic.Uint32
+	var never, grant ticket
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	all.Go(func() { NewEvent(&restless, nil).Wait(ctx, &never, NewSpinner(Never)) })
+	e := NewEvent(&quiet, nil)
+	all.Go(func() {
+		for range 20 {
+			if err := e.Wait(context.Background(), &grant, NewSpinner(Never)); err != nil || !grant.take() {
+				t.Error("woken for nothing:", err)
+			}
+		}
+	})
+	shmtest.Eventually(t, func() bool { return parked() == 2 })
+	before, changes := Sleeps(), 0
+	over := time.Now().Add(200 * time.Millisecond)
+	for ; time.Now().Before(over); changes++ {
+		NewEvent(&restless, nil).flush()
+	}
+	t.Logf("%d changes had the thread look %d times", changes, Sleeps()-before)
+	if n := Sleeps() - before; n > 2000 {
+		t.Errorf("it looked %d times", n)
+	}
+	for range 20 {
+		grant.n.Add(1)
+		e.Wake()
+		for grant.Ready() {
+			NewEvent(&restless, nil).flush()
+		}
+	}
+	cancel()
+	all.Wait()
+}
