@@ -103,7 +103,9 @@
 // handshake is refused, with a reason, after ListenOptions.HandshakeTimeout at the
 // latest. It can bring memory only of a fixed size, at most
 // ListenOptions.MaxSize. Before it is let in it costs a goroutine and a descriptor
-// or two, and of those that one process has too many of, the oldest goes.
+// or two, and of those that one process has too many of, the oldest goes. Closing a
+// file that it sent takes as long as that file's system wants, which somebody who
+// can mount one of his own (FUSE) may stretch.
 //
 // # Streams
 //

@@ -72,7 +72,10 @@
 // # Platforms
 //
 // Linux on amd64 and arm64, with /proc. Elsewhere everything that makes or
-// opens a segment returns errors.ErrUnsupported.
+// opens a segment returns errors.ErrUnsupported. Goroutines that wait cost a thread
+// each where the system call futex_waitv is missing (before Linux 5.16) or forbidden,
+// and Go ends a program with 10,000 threads; elsewhere one for each 127 words waited
+// on, see debug.SetMaxThreads.
 //
 // The layout of a segment is in docs/format.md.
 package shm
