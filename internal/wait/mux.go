@@ -194,11 +194,11 @@ func (b *bank) run() {
 		b.armed = true
 		mux.Unlock()
 		if vain > inVain {
-			time.Sleep(refused)
+			<-time.After(refused)
 		}
 		err := b.vector.Wait()
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-			time.Sleep(refused) // no memory, say: all is looked at again then
+			<-time.After(refused) // no memory, say: all is looked at again then
 		}
 		mux.Lock()
 		b.armed, b.kicked = false, false
