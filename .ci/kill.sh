@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # kill.sh [PACKAGE...]: deaths at every instruction, all of them, and stops at every
-# one. go test ./... takes a quarter of them, another one each time.
+# one. go test ./... takes an eighth of them, another one each time.
 . "$(dirname "$0")/lib.sh"
 
 for pkg in ${*:-./ring ./shm/lock ./value}; do

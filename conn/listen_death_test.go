@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sluice-ipc/sluice/conn"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
 )
 
@@ -229,7 +230,7 @@ func TestTenThousandCyclesLeaveNothing(t *testing.T) {
 	dir := t.TempDir()
 	l := listen(t, dir+"/s", &conn.ListenOptions{Conn: *asleep})
 	closes, deaths := 9600, 400
-	if testing.Short() || os.Getenv("SLUICE_EMULATED") != "" {
+	if testing.Short() || race.Enabled || os.Getenv("SLUICE_EMULATED") != "" {
 		closes, deaths = 480, 20
 	}
 	const each = 10 // connections of a child

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sluice-ipc/sluice/conn"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/internal/sys"
 	"github.com/sluice-ipc/sluice/ring"
@@ -63,7 +64,7 @@ func crowd(args []string) int {
 // woken, and all can be cancelled.
 func TestTenThousandWaiters(t *testing.T) {
 	conns, queues, each, idle := 1000, 1000, 5, 10*time.Second
-	if testing.Short() || os.Getenv("SLUICE_EMULATED") == "1" {
+	if testing.Short() || race.Enabled || os.Getenv("SLUICE_EMULATED") == "1" {
 		conns, queues, idle = 100, 100, time.Second
 	}
 	if !sys.HaveWaitv() {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -152,7 +153,7 @@ func TestWaitWhoseContextIsLate(t *testing.T) {
 	}
 }
 
-// broken fails as soon as something else is ready, but only who waits is told.
+// broken fails once somebody waits, and makes another ready meanwhile.
 type broken struct {
 	happen func()
 	err    error
@@ -161,21 +162,27 @@ type broken struct {
 func (broken) TryPoll() (bool, error)               { return false, nil }
 func (b broken) Poll(context.Context) (bool, error) { b.happen(); return false, b.err }
 
+// slow becomes ready without waking anybody.
+type slow struct{ ready *atomic.Bool }
+
+func (s slow) TryPoll() (bool, error)                 { return s.ready.Load(), nil }
+func (s slow) Poll(ctx context.Context) (bool, error) { <-ctx.Done(); return false, ctx.Err() }
+
 // An error ends the wait, with those that are ready; that somebody else uses one
 // of them at the moment does not.
 func TestWaitThatFails(t *testing.T) {
-	a, b := newPipe(t, nil)
+	s := slow{new(atomic.Bool)}
 	own := errors.New("own")
-	ready, err := conn.Wait(bg, a, broken{func() { send(t, b, "x") }, own})
-	isReady(t, ready, a)
+	ready, err := conn.Wait(bg, s, broken{func() { s.ready.Store(true) }, own})
+	isReady(t, ready, s)
 	is(t, "Wait", err, own)
-	expect(t, a, "x")
+	s.ready.Store(false)
 	tries := 0
-	isReady(t, must(conn.Wait(bg, a, broken{func() {
+	isReady(t, must(conn.Wait(bg, broken{func() {
 		if tries++; tries == 3 {
-			send(t, b, "x")
+			s.ready.Store(true)
 		}
-	}, conn.ErrBusy})), a)
+	}, conn.ErrBusy}, s)), s)
 }
 
 // W4, W5, W6, W7: the context, nothing, the same twice, and what is closed.

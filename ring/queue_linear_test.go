@@ -17,6 +17,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/sluice-ipc/sluice/internal/mem"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/ring"
 	"github.com/sluice-ipc/sluice/shm"
@@ -306,7 +307,7 @@ func (l *ledger) clear() {
 // at a time.
 func TestQueueIsLinearizable(t *testing.T) {
 	rounds := 300
-	if testing.Short() {
+	if testing.Short() || race.Enabled {
 		rounds = 30
 	}
 	name, log := queueName(t), queueName(t)

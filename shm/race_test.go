@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sluice-ipc/sluice/internal/hook"
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/internal/sys"
 )
@@ -79,7 +80,7 @@ func (l *ledger) check(t *testing.T) {
 func TestRaceForAName(t *testing.T) {
 	noLeaks(t)
 	rounds := 1000
-	if testing.Short() {
+	if testing.Short() || race.Enabled {
 		rounds = 60
 	}
 	const n = 4

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/internal/sys"
 	"github.com/sluice-ipc/sluice/shm"
@@ -70,7 +71,7 @@ func countUp(args []string) int {
 func TestAddBetweenProcesses(t *testing.T) {
 	const procs = 4
 	n := 200_000
-	if testing.Short() {
+	if testing.Short() || race.Enabled {
 		n = 20_000
 	}
 	name := fresh(t)

@@ -150,7 +150,7 @@ func (p *Point) drive(tr *tracer) {
 // are counted too; more than a few of them fail the test.
 //
 // That takes minutes. When all tests are run, TestKillEveryInstruction and
-// TestStoppedPeer take a quarter of the points, another one each time; when one
+// TestStoppedPeer take an eighth of the points, another one each time; when one
 // of them is asked for by name (-run), it takes all.
 //
 // Where single-stepping is not permitted the test fails. Only under the race
@@ -221,7 +221,7 @@ func shareOf(t *testing.T) int {
 	if top != "TestKillEveryInstruction" && top != "TestStoppedPeer" || strings.Contains(asked, top) {
 		return 1
 	}
-	return 4
+	return 8
 }
 
 // mayMiss returns how many points may not be met again.

@@ -608,6 +608,8 @@ func TestUnlockersWake(t *testing.T) {
 	shmtest.Eventually(t, func() bool { return a.Holder() != 0 })
 	reader := asleep(t, func() error { return a.RLock(bg) })
 	_, event := a.Events()
+	settled := func() bool { return a.Asked().Load() != 0 && event.Load()&1 != 0 } // it asks once, awake
+	shmtest.Eventually(t, settled)
 	before := event.Load()
 	cancel()
 	wantErr(t, "Lock", got(t, writer), context.Canceled)
@@ -621,6 +623,7 @@ func TestUnlockersWake(t *testing.T) {
 	// Who finds a dead writer wakes those who have not.
 	check(a.Lock(bg))
 	reader = asleep(t, func() error { return b.RLock(bg) })
+	shmtest.Eventually(t, settled)
 	before = event.Load()
 	a.Word().Store(gone)
 	tryRLock(t, a, false, lock.ErrInconsistent)
