@@ -235,7 +235,7 @@ func rounds(n int) int {
 		return max(1, n/10)
 	}
 	if race.Enabled {
-		return n / 5
+		return max(1, n/20)
 	}
 	return n
 }
