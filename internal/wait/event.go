@@ -149,12 +149,11 @@ func (e *Event) sleep(ctx context.Context, c Cond) error {
 		e.host.Asleep(w)
 		defer e.host.Awake(w)
 	}
-	var err error
+	err := errMove
 	if directly() {
-		defer directs.Add(-1)
-		defer w.disarm(w.arm(ctx))
-		err = w.loop(ctx)
-	} else {
+		err = w.direct(ctx)
+	}
+	if err == errMove {
 		err = w.loopParked(ctx)
 	}
 	if err != nil {
@@ -177,6 +176,7 @@ func (w *waiter) loop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s := newStay()
 	for {
 		hook.At("wait.sleep.flag")
 		v := w.e.word.Or(waiters) | waiters //sync:asleep release: from here on wakers make the call
@@ -191,12 +191,18 @@ func (w *waiter) loop(ctx context.Context) error {
 			w.e.unmark(v)
 			return ctx.Err()
 		}
-		if err := w.e.futex(w, v, deadline); err != nil {
+		end, moves := s.end(deadline)
+		if err := w.e.futex(w, v, end); err != nil {
 			w.e.unmark(v)
-			if errors.Is(err, sys.ErrTimeout) {
+			switch {
+			case !errors.Is(err, sys.ErrTimeout):
+				return err
+			case !moves:
 				return timeout(ctx, w.c)
+			case s.over():
+				return errMove
 			}
-			return err
+			continue
 		}
 		if w.c.Ready() {
 			return nil

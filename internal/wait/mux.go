@@ -3,6 +3,7 @@ package wait
 import (
 	"context"
 	"errors"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -25,6 +26,9 @@ var maxDirect int32 = 16
 
 var directs atomic.Int32
 
+// refusals counts those who had to park because there were enough already.
+var refusals atomic.Uint64
+
 // directly reports whether another goroutine may sleep in a call of its own; it
 // is then counted in directs until it no longer does.
 func directly() bool {
@@ -32,7 +36,24 @@ func directly() bool {
 		return true
 	}
 	directs.Add(-1)
+	refusals.Add(1)
 	return false
+}
+
+// direct is loop for a goroutine that may sleep in a call of its own. It returns
+// errMove when others need that more.
+//
+// Its thread keeps the P for some 20 µs, until the runtime takes that away from it.
+// So goroutines that can run do so first: where many wait by turns, in a server
+// say, each would sleep with a P that another one needs.
+func (w *waiter) direct(ctx context.Context) error {
+	defer directs.Add(-1)
+	runtime.Gosched()
+	if w.c.Ready() {
+		return nil
+	}
+	defer w.disarm(w.arm(ctx))
+	return w.loop(ctx)
 }
 
 // mux has all goroutines that are parked. Its lock is held for short times only,
