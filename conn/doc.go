@@ -125,6 +125,11 @@
 // allocate nothing. ReadFrom reads files and net.Buffers straight into the shared
 // memory; net.Buffers.WriteTo is a Write for each buffer.
 //
+// What a stream is good at is few connections with much traffic. Each costs its
+// rings' memory, twice Options.Size, to set up; and goroutines that wait for shared
+// memory cost more than those that wait for sockets, which Go's runtime polls itself:
+// a server of very many small requests on many connections is faster over sockets.
+//
 // A death looks like a close, as it does with sockets: io.EOF to who reads, and
 // EPIPE to who writes. A protocol that must tell them apart says how long it is.
 //
