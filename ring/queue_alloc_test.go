@@ -3,6 +3,7 @@
 package ring_test
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/sluice-ipc/sluice/internal/race"
@@ -115,6 +116,12 @@ func TestQueueNoAllocationsAsleep(t *testing.T) {
 			there, back := newQueue[order](t, o), newQueue[order](t, o)
 			echoed := blocked(func() error {
 				for v, err := range there.All(bg) {
+					// The answer comes when it is slept for, or nearly always:
+					// who can run is let run first, and need not sleep then.
+					seen := wait.Sleeps()
+					for i := 0; i < 5000 && wait.Sleeps() == seen; i++ {
+						runtime.Gosched()
+					}
 					if err == nil {
 						err = back.Put(bg, v)
 					}
