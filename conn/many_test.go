@@ -70,6 +70,7 @@ func TestTenThousandWaiters(t *testing.T) {
 	if !sys.HaveWaitv() {
 		t.Skip("missing: futex_waitv in this kernel")
 	}
+	before := shmtest.Threads()
 	prefix := fmt.Sprintf("crowd-%d", os.Getpid())
 	shmtest.NoLeaks(t, "sluice-"+prefix)
 	l := must(conn.Listen("", &conn.ListenOptions{Backlog: conns}))
@@ -130,8 +131,9 @@ func TestTenThousandWaiters(t *testing.T) {
 	<-time.After(idle)
 	used := sys.CPUTime() - cpu
 	t.Logf("%d goroutines: %d threads, %v CPU time in %v", (conns+queues)*each, shmtest.Threads(), used, time.Since(start).Round(time.Millisecond))
-	if n := shmtest.Threads(); n > 64 {
-		t.Errorf("%d threads", n)
+	// Go keeps the threads that other tests have needed.
+	if n := shmtest.Threads(); n > max(64, before) {
+		t.Errorf("%d threads, and %d before", n, before)
 	}
 	for round := range 2 {
 		start := time.Now()

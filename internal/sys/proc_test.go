@@ -85,7 +85,7 @@ func TestStartTime(t *testing.T) {
 	c := start(t, "start time", -1)
 	said, want := c.line(), fmt.Sprint(sys.StartTime(c.Process.Pid))
 	// Emulators invent what is under /proc/self, but do not know this name.
-	if b, err := os.ReadFile("/proc/./self/stat"); err != nil || !strings.Contains(string(b), fmt.Sprintf(" %d ", me)) {
+	if b, err := os.ReadFile("/proc/./self/stat"); os.Getenv("SLUICE_EMULATED") == "1" || err != nil || !strings.Contains(string(b), fmt.Sprintf(" %d ", me)) {
 		t.Skip("missing: the true /proc/self/stat")
 	}
 	if said != want {

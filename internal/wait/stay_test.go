@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sluice-ipc/sluice/internal/shmtest"
+	"github.com/sluice-ipc/sluice/internal/sys"
 )
 
 // Who sleeps for long leaves the place in a call of its own to who comes later;
@@ -41,6 +42,9 @@ func TestLongSleeperLeavesItsPlace(t *testing.T) {
 // Who keeps its place looks for others more and more seldom, never behind the
 // deadline.
 func TestStay(t *testing.T) {
+	if !sys.HaveWaitv() {
+		t.Skip("missing: futex_waitv in this kernel")
+	}
 	s := newStay()
 	for length := firstStay; length < lastStay; length *= 2 {
 		if s.length != length {
