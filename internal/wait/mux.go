@@ -44,13 +44,15 @@ func directly() bool {
 // errMove when others need that more.
 //
 // Its thread keeps the P for some 20 µs, until the runtime takes that away from it.
-// So goroutines that can run do so first: where many wait by turns, in a server
-// say, each would sleep with a P that another one needs.
+// So where several wait by turns, in a server say, those that can run do so first:
+// each would sleep with a P that another one needs.
 func (w *waiter) direct(ctx context.Context) error {
 	defer directs.Add(-1)
-	runtime.Gosched()
-	if w.c.Ready() {
-		return nil
+	if directs.Load() > 1 {
+		runtime.Gosched()
+		if w.c.Ready() {
+			return nil
+		}
 	}
 	defer w.disarm(w.arm(ctx))
 	return w.loop(ctx)

@@ -24,7 +24,14 @@ const (
 	lastStay  = time.Second
 )
 
-func newStay() stay { return stay{refusals.Load(), firstStay, 0} }
+// newStay begins a stay, a long one where there are places enough.
+func newStay() stay {
+	s := stay{refusals.Load(), lastStay, 0}
+	if directs.Load() > maxDirect/2 {
+		s.length = firstStay
+	}
+	return s
+}
 
 // end returns when to look whether others want the place, if that is before the
 // deadline, which is 0 for none.

@@ -45,6 +45,12 @@ func TestStay(t *testing.T) {
 	if !sys.HaveWaitv() {
 		t.Skip("missing: futex_waitv in this kernel")
 	}
+	if s := newStay(); s.length != lastStay {
+		t.Errorf("it stays for %v, although it is alone", s.length)
+	}
+	was := maxDirect
+	maxDirect = -4 // there are more than enough
+	defer func() { maxDirect = was }()
 	s := newStay()
 	for length := firstStay; length < lastStay; length *= 2 {
 		if s.length != length {
