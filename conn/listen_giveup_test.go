@@ -74,7 +74,9 @@ func init() {
 	roles["few descriptors"] = func(args []string) int {
 		limit := syscall.Rlimit{Cur: 40, Max: 40}
 		check(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
-		l := must(conn.Listen("", &conn.ListenOptions{HandshakeTimeout: time.Hour}))
+		var handshakes int
+		fmt.Sscan(args[0], &handshakes)
+		l := must(conn.Listen("", &conn.ListenOptions{HandshakeTimeout: time.Hour, Handshakes: handshakes}))
 		defer l.Close()
 		shmtest.Say("%s", l.Addr())
 		c := must(l.Accept(bg))
@@ -94,7 +96,7 @@ func check(err error) {
 // keep nobody out all the same.
 func TestMuteDialersAndFewDescriptors(t *testing.T) {
 	shmtest.NoLeaks(t)
-	l := shmtest.Start(t, "few descriptors")
+	l := shmtest.Start(t, "few descriptors", "0")
 	addr, _ := l.Next()
 	for range 60 {
 		dialRaw(t, addr)
@@ -103,6 +105,27 @@ func TestMuteDialersAndFewDescriptors(t *testing.T) {
 	defer c.Close()
 	send(t, c, "through")
 	expect(t, c, "through")
+}
+
+// With more handshakes allowed than there are descriptors a dialer may be refused,
+// but is never left waiting for those who say nothing.
+func TestMoreHandshakesThanDescriptors(t *testing.T) {
+	shmtest.NoLeaks(t)
+	l := shmtest.Start(t, "few descriptors", "1000")
+	addr, _ := l.Next()
+	for range 60 {
+		dialRaw(t, addr)
+	}
+	ctx, cancel := context.WithTimeout(bg, shmtest.Watchdog())
+	defer cancel()
+	c, err := conn.Dial(ctx, addr, &conn.DialOptions{Conn: *small})
+	if errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal("nobody made room:", err)
+	}
+	t.Log(err)
+	if err == nil {
+		c.Close()
+	}
 }
 
 // A file whose closing waits for a peer that does not read holds nobody up.

@@ -18,12 +18,12 @@ import (
 
 // offerOf is an attack with a file and a description that are what make says.
 func offerOf(key []byte, name string, here error, make func(t *testing.T) (*os.File, string)) attack {
-	return attack{name, func(t *testing.T, r raw) {
+	return attack{name: name, here: here, there: conn.ErrRefused, do: func(t *testing.T, r raw) {
 		f, desc := make(t)
 		t.Cleanup(func() { f.Close() })
 		r.greet(key)
 		r.say(append([]byte("O"), desc...), f)
-	}, here, conn.ErrRefused}
+	}}
 }
 
 // falseOffers are offers of what is no end of a pipe.
