@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -68,6 +69,9 @@ func TestProcessesAgreeOnWhoTheyAre(t *testing.T) {
 }
 
 func TestStartTime(t *testing.T) {
+	// An emulator says of each thread of ours when that thread started.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	me := sys.StartTime(os.Getpid())
 	if me == 0 || sys.StartTime(1<<22+1) != 0 {
 		t.Fatal("the living have none, or others have")
