@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sluice-ipc/sluice/shm"
@@ -109,8 +111,29 @@ func (p *process) await(watchdog <-chan time.Time) (reply, error) {
 // errSilent means that a child did not answer in time.
 var errSilent = errors.New("no answer")
 
+// silent is the error of a child that has not answered. It is asked for the
+// stacks of its goroutines, which ends it.
 func (p *process) silent() error {
-	return fmt.Errorf("bench: %s: %w%s", p.name, errSilent, p.errors)
+	threads := threadsOf(p.cmd.Process.Pid)
+	if p.cmd.Process.Signal(syscall.SIGQUIT) == nil {
+		p.gone(askGrace)
+	}
+	return fmt.Errorf("bench: %s: %w%s%s", p.name, errSilent, threads, p.errors)
+}
+
+// askGrace is for a child that does not even die when it is asked to.
+const askGrace = 10 * time.Second
+
+// threadsOf says what the threads of a process do, where the system tells.
+func threadsOf(pid int) (does string) {
+	dirs, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+	for _, dir := range dirs {
+		stat, _ := os.ReadFile(filepath.Join(dir, "stat"))
+		wchan, _ := os.ReadFile(filepath.Join(dir, "wchan"))
+		_, state, _ := strings.Cut(string(stat), ") ")
+		does += fmt.Sprintf("; thread %s: %.1s %s", filepath.Base(dir), state, wchan)
+	}
+	return does
 }
 
 // failure is the error in a reply, if there is one. Without a reply the child
@@ -131,6 +154,11 @@ func (p *process) failure(r reply, replied bool) error {
 // stop ends the child: it is killed if it has not left within the time.
 func (p *process) stop(grace time.Duration) {
 	p.orders.Close()
+	p.gone(grace)
+}
+
+// gone waits until the child is, and kills it after that time.
+func (p *process) gone(grace time.Duration) {
 	kill := time.AfterFunc(grace, func() { p.cmd.Process.Kill() })
 	defer kill.Stop()
 	for range p.replies { // so that it can leave
@@ -150,8 +178,8 @@ type tail struct {
 	end []byte
 }
 
-// tailSize is enough for a panic and the goroutine that caused it.
-const tailSize = 4 << 10
+// tailSize is enough for a panic and the goroutines of a child.
+const tailSize = 16 << 10
 
 func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()

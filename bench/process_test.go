@@ -75,6 +75,26 @@ func TestChildEndsWithItsParent(t *testing.T) {
 	}
 }
 
+func TestSilentChildIsAskedForItsStacks(t *testing.T) {
+	p := anyGroup(t, blockingRTT)
+	second := p.procs[1]
+	if err := second.order(order{Do: "echo", N: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.await(time.After(patience)); err != nil { // it has begun
+		t.Fatal(err)
+	}
+	now := make(chan time.Time)
+	close(now)
+	_, err := second.await(now)
+	if !errors.Is(err, errSilent) || !strings.Contains(err.Error(), "(*child).obey") {
+		t.Errorf("got %v, want its stacks", err)
+	}
+	if runtime.GOOS == "linux" && !strings.Contains(err.Error(), "; thread ") {
+		t.Errorf("got %v, want its threads", err)
+	}
+}
+
 func TestChildSaysWhatIsWrong(t *testing.T) {
 	p, err := startProcess(role{Spec: spec{Impl: "nonsense"}}, nil, nil, 1)
 	if err != nil {
