@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -170,7 +171,7 @@ func (c *Child) Wait() int {
 func (c *Child) wait() {
 	dog := time.AfterFunc(Watchdog(), func() {
 		c.timedOut.Store(true)
-		c.Cmd.Process.Kill()
+		c.quit()
 	})
 	c.Cmd.Wait()
 	dog.Stop()
@@ -202,6 +203,15 @@ func (c *Child) Kill() {
 	}
 }
 
+// quit ends the child by a signal at which it says where its goroutines are. A
+// stopped child does not hear it and is killed.
+func (c *Child) quit() {
+	c.Cmd.Process.Signal(syscall.SIGQUIT)
+	time.AfterFunc(quitGrace, func() { c.Cmd.Process.Kill() })
+}
+
+const quitGrace = 2 * time.Second
+
 // cleanup ends what is left of the child and says what it said if the test
 // failed.
 func (c *Child) cleanup() {
@@ -209,7 +219,11 @@ func (c *Child) cleanup() {
 		c.panicky.Stop()
 	}
 	if c.started && !c.reaped {
-		c.Cmd.Process.Kill()
+		if c.t.Failed() { // perhaps because it hangs
+			c.quit()
+		} else {
+			c.Cmd.Process.Kill()
+		}
 		c.wait()
 	}
 	if c.t.Failed() {

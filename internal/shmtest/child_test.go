@@ -123,13 +123,13 @@ func TestChildFailures(t *testing.T) {
 		quick(t)
 		fails(t, func(t testing.TB) {
 			shmtest.Start(t, "echo").Line()
-		}, "timeout")
+		}, "timeout", "shmtest.Hear") // the child says where it is
 	})
 	t.Run("no end", func(t *testing.T) {
 		quick(t)
 		fails(t, func(t testing.TB) {
 			shmtest.Start(t, "echo").Wait()
-		}, "does not end")
+		}, "does not end", "shmtest.Hear")
 	})
 	t.Run("exit code", func(t *testing.T) {
 		fails(t, func(t testing.TB) { shmtest.Start(t, "fail").Exit() }, "with 7")
