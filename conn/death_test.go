@@ -223,10 +223,19 @@ func TestStoppedPeerIsAlive(t *testing.T) {
 	})
 }
 
+// deathRounds is how often a child is killed by those tests that say how long it
+// took until the death was noticed.
+func deathRounds() int {
+	if testing.Short() {
+		return 3
+	}
+	return 10
+}
+
 // P32, P33: kill the sender of many at any moment: every message that arrives
 // is whole and in order.
 func TestKilledWhileSending(t *testing.T) {
-	for range 10 {
+	for range deathRounds() {
 		r, w := newSimplex(t, small)
 		c := spawn(t, w, "flood")
 		for i := range 500 {

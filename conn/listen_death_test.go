@@ -66,7 +66,7 @@ func TestKilledDialerEndsBlockedCalls(t *testing.T) {
 		shmtest.NoLeaks(t)
 		l := listen(t, "", &conn.ListenOptions{Conn: *asleep})
 		var took times
-		for range 10 {
+		for range deathRounds() {
 			child := shmtest.Start(t, "dialer", l.Addr())
 			a := must(l.Accept(bg))
 			expect(t, a, "hello")
@@ -86,7 +86,7 @@ func TestKilledListenerEndsBlockedCalls(t *testing.T) {
 		shmtest.NoLeaks(t)
 		var took times
 		addr := t.TempDir() + "/s"
-		for range 10 {
+		for range deathRounds() {
 			child := shmtest.Start(t, "listener", addr, "hold") // takes over what the last one left
 			child.Expect("listening")
 			c := must(conn.Dial(bg, addr, &conn.DialOptions{Conn: *asleep}))

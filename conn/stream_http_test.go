@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -134,6 +135,9 @@ func TestHTTP(t *testing.T) {
 	many, small := 1000, 20_000
 	if testing.Short() || race.Enabled {
 		many, small = 200, 2000
+	}
+	if os.Getenv("SLUICE_EMULATED") != "" {
+		many, small = 40, 400
 	}
 	for _, network := range []string{"sluice", "unix"} {
 		t.Run(network, func(t *testing.T) {

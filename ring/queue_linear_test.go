@@ -307,7 +307,10 @@ func (l *ledger) clear() {
 // at a time.
 func TestQueueIsLinearizable(t *testing.T) {
 	rounds := 300
-	if testing.Short() || race.Enabled {
+	switch {
+	case testing.Short():
+		rounds = 12
+	case race.Enabled:
 		rounds = 30
 	}
 	name, log := queueName(t), queueName(t)

@@ -192,11 +192,8 @@ func TestChildOfAMoveDies(t *testing.T) {
 			}
 			shmtest.Eventually(t, func() bool {
 				_, ok := r.repaired(e.ID())
-				return ok
-			}, "the end's death is repaired")
-			if !s.Gone(e.ID()) || len(s.Participants()) != 1 {
-				t.Errorf("participants: %+v", s.Participants())
-			}
+				return ok && s.Gone(e.ID()) && len(s.Participants()) == 1
+			}, "the end's death is repaired, and its place free")
 		})
 	}
 }

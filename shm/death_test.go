@@ -155,7 +155,11 @@ func TestDeathIsNoticedWhileSomebodySleeps(t *testing.T) {
 			s := closing(t, must(Create(testName(t), r.options()))(t))
 			n := asleep(t, s)
 			var took []time.Duration
-			for range 10 {
+			rounds := 10
+			if testing.Short() {
+				rounds = 3
+			}
+			for range rounds {
 				took = append(took, noticed(t, s, r, n, tt.pidfd))
 			}
 			slices.Sort(took)

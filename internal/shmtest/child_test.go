@@ -120,16 +120,20 @@ func TestChildFailures(t *testing.T) {
 		}, "ended")
 	})
 	t.Run("silence", func(t *testing.T) {
-		quick(t)
-		fails(t, func(t testing.TB) {
-			shmtest.Start(t, "echo").Line()
-		}, "timeout", "shmtest.Hear") // the child says where it is
+		fails(t, func(tb testing.TB) {
+			c := shmtest.Start(tb, "echo", "ready")
+			c.Expect("ready")
+			quick(t)
+			c.Line()
+		}, "timeout", "goroutine 1") // the child says where it is
 	})
 	t.Run("no end", func(t *testing.T) {
-		quick(t)
-		fails(t, func(t testing.TB) {
-			shmtest.Start(t, "echo").Wait()
-		}, "does not end", "shmtest.Hear")
+		fails(t, func(tb testing.TB) {
+			c := shmtest.Start(tb, "echo", "ready")
+			c.Expect("ready")
+			quick(t)
+			c.Wait()
+		}, "does not end", "goroutine 1")
 	})
 	t.Run("exit code", func(t *testing.T) {
 		fails(t, func(t testing.TB) { shmtest.Start(t, "fail").Exit() }, "with 7")
