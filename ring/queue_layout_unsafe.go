@@ -316,6 +316,16 @@ func (p *pool) fetch(c uint32) {
 	}
 }
 
+// demoteMax is how many bytes of a payload are worth it.
+const demoteMax = 4096
+
+// demote sends the lines of chunk c, which exists, to where a consumer on another
+// CPU will look for them: those of a message of n bytes that begins there.
+func (p *pool) demote(c uint32, n int) {
+	cpu.Demote(uintptr(unsafe.Pointer(&p.entries[c])), 1)
+	cpu.Demote(uintptr(unsafe.Add(p.base, uintptr(c)*p.stride)), uintptr(min(n, p.size, demoteMax)))
+}
+
 // prefetchWord asks for the line of the ring's word i, to be written soon, if
 // there is one.
 func (q *queue) prefetchWord(i uint32) {

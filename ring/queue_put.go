@@ -71,8 +71,12 @@ func (l *lane) publish(c uint32) status {
 		hook.At("queue.put.queued")
 		q.setState(c, stateOf(kindQueued, q.me, pos)) // before the ring has it: who dies in between has not sent it
 		q.published()
+		awaited, n := l.awaited(), lengthOf(q.meta(c).Load())
 		hook.At("queue.put.publish")
 		if q.word(l.t.idx).CompareAndSwap(w, wordOf(l.t.lap, wordFull, c)) { //sync:queue-word release: the chunk holds a whole message
+			if awaited {
+				q.chunks.demote(c, n)
+			}
 			break
 		}
 	}
@@ -90,6 +94,15 @@ const farBehind = 64
 // patience is how many steps a call takes before it concludes that somebody
 // makes fun of it.
 const patience = 1 << 14
+
+// awaited reports whether a consumer in another process is likely to look for the
+// next message at this moment: the one before has been taken, and not by us. The
+// message's lines are then as far away as they can be, in this CPU's own cache. It
+// looks no further than the line that is at hand.
+func (l *lane) awaited() bool {
+	q, at := l.q, l.t
+	return at.idx%streamLine != 0 && at != l.h && q.word(at.idx-1).Load() == wordOf(q.size.nextLap(at.lap), wordEmpty, 0)
+}
 
 // room moves the lane to the first position that has not been published and
 // returns its word, which is empty, or says why nothing can be put there.

@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"bytes"
+	"reflect"
 	"testing"
 	"time"
 )
@@ -34,5 +36,22 @@ func TestDescribeNamesTheProcessor(t *testing.T) {
 		t.Fatalf("no brand in %+v", i)
 	} else {
 		t.Logf("%s, cache line %d, waitpkg %v", i.Brand, i.CacheLine, i.Waitpkg)
+	}
+}
+
+// Hints do nothing to memory, and may be given about any address.
+func TestHintsAreHarmless(t *testing.T) {
+	b := bytes.Repeat([]byte("hints"), 1000)
+	want := bytes.Clone(b)
+	p := reflect.ValueOf(b).Pointer()
+	for _, at := range []uintptr{p, p + 1, 0, ^uintptr(0) - 100} {
+		PrefetchW(at, at)
+		Prefetch(at, at)
+		for _, n := range []uintptr{0, 1, 64, 65, 4000} {
+			Demote(at, n)
+		}
+	}
+	if !bytes.Equal(b, want) {
+		t.Error("memory has changed")
 	}
 }

@@ -15,3 +15,14 @@ TEXT ·Prefetch(SB), NOSPLIT, $0-16
 	PREFETCHT0 (AX)
 	BYTE $0x0f; BYTE $0x0d; BYTE $0x09 // PREFETCHW (CX)
 	RET
+
+// func Demote(p, n uintptr)
+TEXT ·Demote(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), AX
+	MOVQ n+8(FP), CX
+line:
+	BYTE $0x0f; BYTE $0x1c; BYTE $0x00 // CLDEMOTE (AX), elsewhere a NOP
+	ADDQ $64, AX
+	SUBQ $64, CX
+	JHI  line
+	RET
