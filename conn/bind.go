@@ -14,7 +14,6 @@ import (
 
 	"github.com/sluice-ipc/sluice/internal/hook"
 	"github.com/sluice-ipc/sluice/internal/sys"
-	"github.com/sluice-ipc/sluice/shm"
 )
 
 // A boundFile is the file of a listener's socket.
@@ -172,37 +171,4 @@ func (f *boundFile) remove() error {
 		err = errors.Join(err, os.Remove(f.dir))
 	}
 	return err
-}
-
-// maxImport is the most memory that another process may bring along with a
-// connection that it sends over one.
-const maxImport = 1 << 30
-
-// checkMemory refuses a file that is not memory of a fixed size, or too large.
-func checkMemory(f *os.File, most int64) error {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var m sys.Memory
-	if err := c.Control(func(fd uintptr) { m, err = sys.MemoryOf(int(fd)) }); err != nil {
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	wrong := func(field string, got any, want string) error {
-		return &shm.FormatError{Segment: f.Name(), Field: field, Got: got, Want: want}
-	}
-	switch {
-	case !m.Sealed:
-		return wrong("file", "one that is no memory, or not sealed", "memory whose size is sealed")
-	case !m.Ordinary:
-		return wrong("file", "memory of huge pages", "ordinary memory") // which may be taken back
-	case m.Size > most:
-		return wrong("size", m.Size, fmt.Sprint("at most ", most))
-	case m.Present < m.Size:
-		return wrong("bytes that are there", m.Present, fmt.Sprint(m.Size)) // touching them would make them ours
-	}
-	return nil
 }

@@ -82,10 +82,15 @@ func (o *DialOptions) dial(ctx context.Context, addr string) (*Conn, error) {
 	}
 }
 
+// A laterError means that the kernel's queue of those who connect is full.
+type laterError struct{ error }
+
+func (e laterError) Unwrap() error { return e.error }
+
 // again reports whether there may be a listener with time for us later.
 func (o *DialOptions) again(err error) bool {
-	if notNow(err) {
-		return true // the kernel's queue of those who connect is full
+	if errors.As(err, new(laterError)) {
+		return true
 	}
 	return o.Wait && (nobodyThere(err) || errors.Is(err, ErrHungUp) || errors.Is(err, errTooMany))
 }
@@ -95,6 +100,9 @@ func (o *DialOptions) attempt(ctx context.Context, addr string) (*Conn, error) {
 	var d net.Dialer
 	sock, err := d.DialContext(ctx, "unixpacket", addr)
 	if err != nil {
+		if notNow(err) {
+			err = laterError{err}
+		}
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { sock.SetDeadline(time.Unix(1, 0)) })
@@ -129,7 +137,7 @@ func (o *DialOptions) meet(s socket) (*Conn, error) {
 		return nil, s.why(err, buf)
 	}
 	e := c.handle.e
-	b := newSideband(s, who, e)
+	b := newSideband(s, who, e, true)
 	close(b.settled)
 	e.side.Store(b)
 	return c, nil
@@ -146,8 +154,8 @@ func (o *DialOptions) greet(s socket, buf []byte) error {
 	if err != nil {
 		return err
 	}
-	if f != nil {
-		f.Close()
+	if f != noFile {
+		f.drop()
 		return fmt.Errorf("%w: a file is not wanted", ErrProtocol)
 	}
 	if len(b) > 1 && b[0] == packetRefusal {
@@ -197,9 +205,7 @@ func (s socket) why(err error, buf []byte) error {
 		return err
 	}
 	b, f, err2 := s.receive(buf)
-	if f != nil {
-		f.Close()
-	}
+	f.drop()
 	if err2 == nil && len(b) > 1 && b[0] == packetRefusal {
 		return parseRefusal(b)
 	}

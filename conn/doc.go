@@ -105,7 +105,8 @@
 // ListenOptions.MaxSize. Before it is let in it costs a goroutine and a descriptor
 // or two, and of those that one process has too many of, the oldest goes. Closing a
 // file that it sent takes as long as that file's system wants, which somebody who
-// can mount one of his own (FUSE) may stretch.
+// can mount one of his own (FUSE) may stretch; nobody who is blocked on the connection
+// waits for that.
 //
 // # Streams
 //

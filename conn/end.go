@@ -151,14 +151,14 @@ func (e *end) close() error {
 	e.phase.Store(phaseClosed)
 	e.cleanup.Stop()
 	e.mu.Unlock()
-	if b := e.side.Load(); b != nil {
-		b.close()
-	}
 	var err error
 	for _, r := range []*ring.Ring{e.out, e.in} {
 		if r != nil {
 			err = errors.Join(err, r.Close())
 		}
+	}
+	if b := e.side.Load(); b != nil { // after who is blocked: closing a stranger's files can take time
+		b.close()
 	}
 	return errors.Join(err, e.seg.Close())
 }

@@ -63,7 +63,10 @@ func (c *Conn) SendHandle(ctx context.Context, h shm.Handle) error {
 	return err
 }
 
-const opSendFile = "send a file over"
+const (
+	opSendFile = "send a file over"
+	opRecvFile = "receive a file from"
+)
 
 // sendAside sends what get returns, which it calls when there is room.
 func (c *Conn) sendAside(ctx context.Context, op string, get func() (*os.File, string, error)) error {
@@ -147,7 +150,7 @@ func (b *sideband) room(ctx context.Context) error {
 // recvFile waits for a file of any kind.
 func (c *Conn) recvFile(ctx context.Context) (r received, err error) {
 	defer runtime.KeepAlive(c)
-	const op = "receive a file from"
+	const op = opRecvFile
 	b, err := c.handle.e.sideband(op)
 	if err != nil {
 		return r, err
@@ -187,17 +190,19 @@ func (b *sideband) got(c *Conn, op string, r received, ok bool) (received, error
 // could not be received, because too many are open here, is syscall.EMFILE.
 //
 // It may be a file of any kind, which the other process can read, write and
-// change at any time.
+// change at any time. Deadlines can be set on pipes and sockets; what has a path, a
+// device too, is used without the runtime's poller, and what is done with it takes as
+// long as its file system wants.
 func (c *Conn) RecvFile(ctx context.Context) (*os.File, error) {
 	r, err := c.recvFile(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if r.desc != "" {
-		discard(r.f)
-		return nil, &opError{"receive a file from", c.Name(), nil, fmt.Errorf("%w: it is a handle", ErrProtocol)}
+		r.drop()
+		return nil, &opError{opRecvFile, c.Name(), nil, fmt.Errorf("%w: it is a handle", ErrProtocol)}
 	}
-	return r.f, nil
+	return r.open(c)
 }
 
 // RecvConn waits for an end of another connection that was sent with SendHandle,
@@ -245,7 +250,11 @@ func ImportSend(f *os.File, desc string, o *Options) (*SendConn, error) {
 
 func importFile(f *os.File, desc string, want direction, o *Options) (*end, error) {
 	v := o.withDefaults()
-	e, err := importEnd(f, desc, maxImport, want, &v)
+	err := checkMemory(f, maxImport)
+	var e *end
+	if err == nil {
+		e, err = importEnd(f, desc, want, &v)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("conn: import: %w", err)
 	}
@@ -260,6 +269,19 @@ func (c *Conn) RecvHandle(ctx context.Context, open func(f *os.File, desc string
 	if err != nil {
 		return err
 	}
-	defer discard(r.f)
-	return open(r.f, r.desc)
+	f, err := r.open(c)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return open(f, r.desc)
+}
+
+// open makes a file of what was received.
+func (r received) open(c *Conn) (*os.File, error) {
+	f, err := r.f.file()
+	if err != nil {
+		return nil, &opError{opRecvFile, c.Name(), nil, err}
+	}
+	return f, nil
 }

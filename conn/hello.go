@@ -175,7 +175,7 @@ func hungUp(err error) error {
 
 // receive receives a packet into buf, and the file that came with it. What
 // cannot be a packet of ours is ErrProtocol, and the next one can be received.
-func (s socket) receive(buf []byte) (b []byte, f *os.File, err error) {
+func (s socket) receive(buf []byte) (b []byte, f foreign, err error) {
 	b, f, err = s.receiveOnce(buf)
 	if err != nil && isReset(err) {
 		// The kernel tells this first, although something may have been sent
@@ -185,7 +185,7 @@ func (s socket) receive(buf []byte) (b []byte, f *os.File, err error) {
 	return b, f, hungUp(err)
 }
 
-func (s socket) receiveOnce(buf []byte) (b []byte, f *os.File, err error) {
+func (s socket) receiveOnce(buf []byte) (b []byte, f foreign, err error) {
 	oob := make([]byte, sys.RightsSpace)
 	n, oobn, flags, _, err := s.c.ReadMsgUnix(buf, oob)
 	fds := sys.ParseRights(oob[:max(oobn, 0)])
@@ -198,44 +198,34 @@ func (s socket) receiveOnce(buf []byte) (b []byte, f *os.File, err error) {
 	case flags&sys.RightsTruncated != 0:
 		err = errFileLost
 	case len(fds) == 1:
-		return buf[:n], os.NewFile(uintptr(fds[0]), "received"), nil
+		return buf[:n], foreignFile(fds[0]), nil
 	default:
-		return buf[:n], nil, nil
+		return buf[:n], noFile, nil
 	}
 	for _, fd := range fds {
-		sys.CloseForeign(fd)
+		foreignFile(fd).drop()
 	}
-	return nil, nil, err
+	return nil, noFile, err
 }
 
 // expect receives a packet of that kind, with a file or without, and returns
 // what follows the first byte. A refusal is returned as its error.
-func (s socket) expect(kind byte, buf []byte, file bool) ([]byte, *os.File, error) {
+func (s socket) expect(kind byte, buf []byte, file bool) ([]byte, foreign, error) {
 	b, f, err := s.receive(buf)
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return nil, noFile, err
 	case len(b) > 1 && b[0] == packetRefusal:
 		err = parseRefusal(b)
 	case len(b) == 0 || b[0] != kind:
 		err = fmt.Errorf("%w: a packet is not the one that was expected (%q)", ErrProtocol, kind)
-	case (f != nil) != file:
+	case (f != noFile) != file:
 		err = fmt.Errorf("%w: a file is missing, or not wanted", ErrProtocol)
 	default:
 		return b[1:], f, nil
 	}
-	if f != nil {
-		discard(f)
-	}
-	return nil, nil, err
-}
-
-// discard closes a file of a stranger's, which must not make us wait.
-func discard(f *os.File) {
-	if c, err := f.SyscallConn(); err == nil {
-		c.Control(func(fd uintptr) { sys.NoLinger(int(fd)) })
-	}
-	f.Close()
+	f.drop()
+	return nil, noFile, err
 }
 
 // refuse tells the other side why.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-ipc/sluice/conn"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
+	"github.com/sluice-ipc/sluice/shm"
 )
 
 // Dialers that were waiting for Accept and have gone take nobody's place.
@@ -31,6 +32,30 @@ func TestDialersThatGoBeforeTheirWelcome(t *testing.T) {
 		cancel()
 		is(t, "Dial", <-waits, context.Canceled)
 		shmtest.Eventually(t, func() bool { return failed.count(conn.ErrHungUp) == n }, "the listener lets it go")
+	}
+	must(l.Accept(bg)).Close()
+	goodClient(t, l, nil)
+}
+
+// Who waits for its welcome has nothing to send: files that came all the same would
+// stay here for as long as nobody calls Accept.
+func TestFilesBeforeTheWelcome(t *testing.T) {
+	shmtest.NoLeaks(t)
+	failed := newFailures()
+	l := listen(t, "", &conn.ListenOptions{Backlog: 1, Failed: failed.add})
+	first := must(conn.Dial(bg, l.Addr(), nil))
+	defer first.Close()
+	own, other := newPipe(t, nil)
+	defer own.Close()
+	f, desc, err := shm.Export(other)
+	check(err)
+	defer f.Close()
+	r := dialRaw(t, l.Addr())
+	r.greet(nil)
+	r.say(append([]byte("O"), desc...), f)
+	r.say([]byte("F"), os.Stdin)
+	if why := <-failed.c; !errors.Is(why, conn.ErrHungUp) {
+		t.Errorf("it failed because %v", why)
 	}
 	must(l.Accept(bg)).Close()
 	goodClient(t, l, nil)

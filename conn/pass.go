@@ -154,12 +154,12 @@ func (e *end) detach(open direction) error {
 		return nil
 	}
 	err := e.in.Detach()
-	if err == nil || open&sends == 0 {
+	if err == nil || e.out == nil {
 		return err
 	}
 	// Somebody began to receive since idle has looked, or has received a part
 	// of a message.
-	return errors.Join(err, e.reattach())
+	return errors.Join(err, e.reattach(open))
 }
 
 // idle returns ring.ErrBusy while a call is under way or memory is on loan, or
@@ -184,8 +184,8 @@ func (e *end) idle() error {
 	return nil
 }
 
-// reattach takes up sending again after the ring was detached.
-func (e *end) reattach() error {
+// reattach takes up the ring that we send in again after it was detached.
+func (e *end) reattach(open direction) error {
 	s, err := examine(e.name, e.seg.Data())
 	if err != nil {
 		return err
@@ -194,12 +194,14 @@ func (e *end) reattach() error {
 	if err != nil {
 		return err
 	}
-	w, err := r.Writer()
-	if err != nil {
-		return err
+	if open&sends != 0 {
+		w, err := r.Writer()
+		if err != nil {
+			return err
+		}
+		e.w.Store(w)
 	}
 	e.out = r
-	e.w.Store(w)
 	return nil
 }
 

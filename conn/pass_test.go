@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"runtime"
 	"testing"
 
 	"github.com/sluice-ipc/sluice/conn"
@@ -231,6 +232,67 @@ func TestPassOfHalfReceivedMessage(t *testing.T) {
 	c.Kill()
 	expectEOF(t, b)
 	b.Close()
+}
+
+// An end that could not be passed because it was receiving can be passed later,
+// also when it does not send any more.
+func TestPassAfterAllWithSendingClosed(t *testing.T) {
+	shmtest.NoLeaks(t)
+	a, b := newPipe(t, small)
+	check(a.CloseWrite())
+	sent := make(chan error, 1)
+	for err := error(nil); err == nil; {
+		go func() { sent <- b.SendBytes(bg, make([]byte, 100_000)) }()
+		must(a.Poll(bg))
+		if _, err = a.RecvBytes(done); err == nil { // all of it came at once
+			<-sent
+		}
+	}
+	_, err := a.Handover()
+	is(t, "half a message", err, conn.ErrBusy)
+	if msg, err := a.RecvBytes(bg); len(msg) != 100_000 || err != nil {
+		t.Fatal(len(msg), err)
+	}
+	check(<-sent)
+	c := spawn(t, a, "peer", "receives")
+	c.Expect("ready")
+	send(t, b, "two")
+	ask(c, "recv", "got two")
+	c.Kill()
+	b.Close()
+}
+
+// Whoever tries an end while it is being passed finds it there or not; the end is
+// passed, or stays.
+func TestPassUnderTries(t *testing.T) {
+	shmtest.NoLeaks(t)
+	for range 60 {
+		a, b := newPipe(t, small)
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			for {
+				if _, err := a.TryRecvBytes(); errors.Is(err, conn.ErrClosed) {
+					return
+				}
+				runtime.Gosched()
+			}
+		}()
+		for {
+			f, _, err := shm.Export(a)
+			if err == nil {
+				<-over
+				f.Close() // and with it the end dies
+				break
+			}
+			is(t, "Export", err, conn.ErrBusy)
+			if err := b.TrySendBytes([]byte("it is there")); err != nil {
+				is(t, "TrySendBytes", err, conn.ErrFull)
+			}
+		}
+		expectEOF(t, b)
+		b.Close()
+	}
 }
 
 // G4, G5: a pipe has no name anywhere, and closing it here takes nothing from

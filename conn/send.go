@@ -161,9 +161,9 @@ func (s *sender) Abort() error {
 }
 
 // MaxReserve returns the most bytes that Reserve can give: somewhat less than
-// half of Options.Size.
+// half of Options.Size, and no more than MaxMessage.
 func (s *sender) MaxReserve() int {
-	return s.e.att.rings[0].MaxFrame() // all rings of a pipe are of one size
+	return min(s.e.att.rings[0].MaxFrame(), s.e.opts.MaxMessage) // all rings of a pipe are of one size
 }
 
 // CanSend reports whether this end is open for sending. It says nothing about

@@ -172,7 +172,7 @@ func (l *Listener) shake(h *handshake) {
 	}
 	// Waiting for Accept may take any time, of which met and deliver see the end.
 	h.c.SetDeadline(time.Time{})
-	b := newSideband(socket{h.c}, h.who, e)
+	b := newSideband(socket{h.c}, h.who, e, false)
 	e.side.Store(b)
 	c := newConn(e) // closes the socket from here on
 	if !l.met(h) || !l.deliver(h, c) {
@@ -182,7 +182,8 @@ func (l *Listener) shake(h *handshake) {
 	// Accept finds it before the dialer is welcome, and returns it afterwards.
 	l.announce()
 	hook.At("conn.listen.ready")
-	l.end(h)                        // first: who is welcome keeps nobody else out any more
+	l.end(h) // first: who is welcome keeps nobody else out any more
+	b.welcome.Store(true)
 	b.s.send([]byte{packetWelcome}) // if it has gone, reading will tell
 	hook.At("conn.listen.welcome")
 	close(b.settled)
@@ -202,7 +203,7 @@ func (l *Listener) refuse(h *handshake, err error, closing func() error) {
 }
 
 // deliver waits for room in ready, until the handshake is given up, or its dialer
-// has gone: one that is not welcome yet cannot have sent anything.
+// has gone or sent something, which it may not before it is welcome.
 func (l *Listener) deliver(h *handshake, c *Conn) bool {
 	select {
 	case l.ready <- c:
@@ -230,13 +231,17 @@ func (l *Listener) meet(h *handshake) (*end, error) {
 	if err := l.greet(s, buf); err != nil {
 		return nil, err
 	}
-	desc, f, err := s.expect(packetOffer, buf, true)
+	desc, offered, err := s.expect(packetOffer, buf, true)
 	if err != nil {
 		return nil, err
 	}
-	defer discard(f)
+	f, err := offered.memory(l.o.MaxSize)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	hook.At("conn.listen.offer")
-	e, err := importEnd(f, string(desc), l.o.MaxSize, bothWays, &l.o.Conn)
+	e, err := importEnd(f, string(desc), bothWays, &l.o.Conn)
 	if err == nil && e.open() != bothWays {
 		err = errors.Join(fmt.Errorf("%w: one of them is closed already", ErrDirection), e.close())
 	}
@@ -250,8 +255,8 @@ func (l *Listener) greet(s socket, buf []byte) error {
 	if err != nil {
 		return err
 	}
-	if f != nil {
-		discard(f)
+	if f != noFile {
+		f.drop()
 		return fmt.Errorf("%w: a file is not wanted", ErrProtocol)
 	}
 	theirs, err := parseHello(b, l.o.Key)
@@ -276,12 +281,9 @@ func (l *Listener) greet(s socket, buf []byte) error {
 	return s.send(proof(l.o.Key, sideListener, &theirs, &ours))
 }
 
-// importEnd adopts an end of a pipe that a stranger has sent, if it does what
-// want says.
-func importEnd(f *os.File, desc string, most int64, want direction, v *Options) (*end, error) {
-	if err := checkMemory(f, most); err != nil {
-		return nil, err
-	}
+// importEnd adopts an end of a pipe that a stranger has sent in memory that was
+// checked, if it does what want says.
+func importEnd(f *os.File, desc string, want direction, v *Options) (*end, error) {
 	var p attachment
 	which := -1
 	p.want = func(s *shm.Segment) error { return p.belongs(s, want, &which) }

@@ -219,6 +219,43 @@ func TestLargeMessages(t *testing.T) {
 
 // P38, P40: what is above MaxMessage is refused by who sends it, and by who
 // receives it, who then goes on with the next one.
+// A message in one frame is no less too large than one in pieces, whatever the
+// other side may send.
+func TestMaxMessageInOneFrame(t *testing.T) {
+	l := listen(t, "", &conn.ListenOptions{Conn: conn.Options{MaxMessage: 100}})
+	a := must(conn.Dial(bg, l.Addr(), nil)) // its limit is 1 GiB
+	defer a.Close()
+	b := must(l.Accept(bg))
+	defer b.Close()
+	large := make([]byte, 101)
+	for range 2 { // the second is as long as the last one
+		check(errors.Join(a.TrySendBytes(large), a.TrySendBytes(large[:100])))
+		_, err := b.RecvBytes(bg)
+		is(t, "RecvBytes", err, conn.ErrTooLarge)
+		if got, err := b.RecvBytes(bg); len(got) != 100 || err != nil {
+			t.Fatal(len(got), err)
+		}
+	}
+	check(errors.Join(a.TrySendBytes(large[:1]), a.TrySendBytes(large), a.TrySendBytes(large[:2])))
+	if got, err := b.Peek(bg); len(got) != 1 || err != nil {
+		t.Fatal(len(got), err)
+	}
+	_, err := b.More()
+	is(t, "More", err, conn.ErrEmpty)
+	check(b.Release())
+	_, err = b.Peek(bg)
+	is(t, "Peek", err, conn.ErrTooLarge)
+	if got, err := b.RecvBytes(bg); len(got) != 2 || err != nil {
+		t.Fatal(len(got), err)
+	}
+	if n := b.MaxReserve(); n != 100 {
+		t.Errorf("MaxReserve is %d", n)
+	}
+	_, err = b.Reserve(bg, 101)
+	is(t, "Reserve", err, conn.ErrTooLarge)
+	is(t, "SendBatch", b.SendBatch(bg, [][]byte{large[:1], large}), conn.ErrTooLarge)
+}
+
 func TestMaxMessage(t *testing.T) {
 	a, b := newPipe(t, &conn.Options{Size: 4096, MaxMessage: 5000})
 	var long *conn.MessageTooLongError

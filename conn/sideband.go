@@ -3,8 +3,8 @@ package conn
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-ipc/sluice/shm"
@@ -20,6 +20,7 @@ type sideband struct {
 	seg  *shm.Segment
 
 	settled chan struct{} // closed when both sides know that they have met
+	welcome atomic.Bool   // the other side may send: it has been told that they have
 	files   chan received // what has arrived and nobody has asked for
 	turn    chan struct{} // full while somebody sends; has the write deadline
 	quit    chan struct{} // closed by close
@@ -29,26 +30,24 @@ type sideband struct {
 
 // A received is a file, and what is said of it, or why there is none.
 type received struct {
-	f    *os.File
+	f    foreign
 	desc string // "" for a plain file, else as shm.Export says
 	err  error
 }
 
 // drop gives back what nobody wants.
-func (r received) drop() {
-	if r.f != nil {
-		discard(r.f)
-	}
-}
+func (r received) drop() { r.f.drop() }
 
 // maxFiles is how many files wait to be received; then the sender waits.
 const maxFiles = 16
 
-// newSideband begins to read. The end of e must close it.
-func newSideband(s socket, cred Credentials, e *end) *sideband {
+// newSideband begins to read. The end of e must close it. With welcome the other
+// side may send something.
+func newSideband(s socket, cred Credentials, e *end, welcome bool) *sideband {
 	b := &sideband{s: s, cred: cred, seg: e.seg,
 		settled: make(chan struct{}), files: make(chan received, maxFiles),
 		turn: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	b.welcome.Store(welcome)
 	go b.run()
 	return b
 }
@@ -69,13 +68,16 @@ func (b *sideband) read() (other bool) {
 		p, f, err := b.s.receive(buf)
 		r := received{f: f, err: err}
 		switch {
-		case errors.Is(err, ErrProtocol) || err == errFileLost:
-		case err != nil:
+		case err != nil && !errors.Is(err, ErrProtocol) && err != errFileLost:
 			return true
+		case !b.welcome.Load(): // who waits for its welcome has nothing to say, and would cost descriptors
+			r.drop()
+			return true
+		case err != nil:
 		case len(p) == 0 || p[0] != packetHandle:
 			r.drop() // nothing that we know
 			continue
-		case f == nil:
+		case f == noFile:
 			r.err = fmt.Errorf("%w: a file is missing", ErrProtocol)
 		default:
 			r.desc = string(p[1:])

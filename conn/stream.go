@@ -34,6 +34,7 @@ type Stream struct {
 
 	// Of whoever is in the gate of read.
 	rest   []byte // of what was peeked
+	held   int    // bytes of what was peeked and not released
 	peeked bool
 	broken error // bytes are missing; stays
 }
@@ -68,13 +69,17 @@ func (Addr) Network() string { return "sluice" }
 
 func (a Addr) String() string { return a.Name }
 
-// NewStream makes a stream of a connection, which is the stream's from then on.
+// NewStream makes a stream of a connection that nobody receives from, which is the
+// stream's from then on. MaxMessage does not matter to what it reads.
 // The other side must do the same, or know that messages have no boundaries.
 func NewStream(c *Conn) *Stream {
 	return newStream(c, Addr{c.Name()}, Addr{c.otherName()})
 }
 
 func newStream(c *Conn, local, remote Addr) *Stream {
+	if r := c.handle.e.r.Load(); r != nil {
+		r.AnyFrame() // the other side may send more at a time than we do
+	}
 	return &Stream{c: c, local: local, remote: remote}
 }
 
@@ -85,7 +90,7 @@ const maxChunk = 64 << 10
 // chunk returns how many bytes are sent as one message. The other side may hold
 // one that it has read in part, and there is room for more.
 func (s *Stream) chunk() int {
-	return max(min(maxChunk, s.c.MaxReserve()/3, s.c.handle.e.opts.MaxMessage), 1)
+	return max(min(maxChunk, s.c.handle.e.att.rings[0].MaxFrame()/3, s.c.handle.e.opts.MaxMessage), 1)
 }
 
 // Read reads what has arrived, at least a byte unless p is empty.
@@ -133,7 +138,7 @@ func (s *Stream) peek() error {
 			}
 			return err
 		}
-		s.rest, s.peeked = b, true
+		s.rest, s.peeked, s.held = b, true, len(b)
 	}
 	return nil
 }
@@ -143,13 +148,14 @@ func (s *Stream) peek() error {
 func (s *Stream) take(p []byte) int {
 	n := mem.Copy(p, s.rest)
 	s.rest = s.rest[n:]
-	for len(s.rest) == 0 && n < min(len(p), maxTake) {
+	for len(s.rest) == 0 && n < len(p) && s.held < maxTake {
 		b, err := s.c.More()
 		if err != nil {
 			break
 		}
 		m := mem.Copy(p[n:], b)
 		s.rest = b[m:]
+		s.held += len(b)
 		n += m
 	}
 	if len(s.rest) == 0 {
@@ -158,8 +164,8 @@ func (s *Stream) take(p []byte) int {
 	return n
 }
 
-// maxTake is when Read stops to look for more: who writes waits for what has not
-// been given back.
+// maxTake is how many bytes are held at most when Read looks for more: who writes
+// waits for what has not been given back.
 const maxTake = 16 << 10
 
 func (s *Stream) release() {

@@ -154,3 +154,24 @@ func TestStreamDoesNotAllocate(t *testing.T) {
 		t.Errorf("SetReadDeadline: %v allocations", n)
 	}
 }
+
+// However little is read at a time, the other side is not kept from writing by
+// what has been read.
+func TestStreamGivesBackWhatWasRead(t *testing.T) {
+	a, b := newPipe(t, &conn.Options{Size: 128 << 10})
+	s := conn.NewStream(b)
+	msg := make([]byte, 4000)
+	sent := 0
+	for ; a.TrySendBytes(msg) == nil; sent++ {
+	}
+	buf := make([]byte, 4096)
+	for read := 0; read < 64<<10; {
+		read += must(s.Read(buf)) // each ends within a message
+	}
+	for range 11 { // 44,000 bytes: of 65,536 that were read at most 20,000 are held
+		if err := a.TrySendBytes(msg); err != nil {
+			t.Fatalf("no room after %d messages: %v", sent, err)
+		}
+		sent++
+	}
+}

@@ -26,6 +26,7 @@ type Reader struct {
 	next   uint64 // behind everything peeked
 	loaned bool   // a Peek waits for its Release
 	length uint64 // of the last message
+	most   uint64 // bytes of a message in one frame
 	parts  parts  // a message that arrives in pieces
 	slip   slip   // how to wait for a writer that keeps us busy
 	pauses uint32 // between two looks at a header
@@ -37,6 +38,7 @@ func newReader(r *Ring) (*Reader, error) {
 		return nil, err
 	}
 	rd := &Reader{r: r, spin: wait.NewSpinner(r.opts.Spin), pauses: pauses()}
+	rd.most = uint64(min(r.MaxFrame(), r.opts.MaxMessage))
 	if err := rd.takeOver(); err != nil {
 		r.release()
 		return nil, err
@@ -108,6 +110,11 @@ func (rd *Reader) lend(b []byte, err error) ([]byte, error) {
 	return b, nil
 }
 
+// AnyFrame has the reader take messages of one frame that are above MaxMessage too:
+// who reads a stream of bytes does not mind where they end. It is called before the
+// reader is used.
+func (rd *Reader) AnyFrame() { rd.most = uint64(rd.r.MaxFrame()) }
+
 // More returns the next message behind those that have been peeked, without
 // waiting: ErrEmpty when there is none yet, or it is one that travels in
 // pieces. Release then gives all of them back at once, which is cheaper than
@@ -127,7 +134,7 @@ func (rd *Reader) More() (b []byte, err error) {
 	}
 	b, kind, end, err := rd.frame()
 	switch {
-	case err == io.EOF || err == nil && kind != kindWhole:
+	case err == io.EOF || err == nil && (kind != kindWhole || uint64(len(b)) > rd.most):
 		return nil, ErrEmpty
 	case err != nil:
 		return nil, err
@@ -216,6 +223,11 @@ func (rd *Reader) message(max int) ([]byte, error) {
 			if err := rd.abandon(); err != nil {
 				return nil, err
 			}
+			if uint64(len(b)) > rd.most {
+				rd.next = end
+				rd.advance()
+				return nil, rd.r.tooLarge(len(b), rd.r.opts.MaxMessage)
+			}
 			if b, err = rd.whole(b, max); err == nil {
 				rd.next = end
 			}
@@ -255,7 +267,7 @@ func (rd *Reader) quick(max int) []byte {
 		rd.length = n
 	}
 	at := p & uint64(len(r.bytes)-1)
-	if n > uint64(min(uint(max), uint(r.limit))) ||
+	if n > uint64(min(uint(max), uint(rd.most))) ||
 		at+headerSize+n > uint64(len(r.bytes)) ||
 		p+frameLen(int(n))-rd.pos > uint64(len(r.bytes)) ||
 		rd.err != nil || rd.parts.active || rd.parts.ready {

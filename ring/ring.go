@@ -3,6 +3,7 @@ package ring
 import (
 	"errors"
 	"hash/maphash"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -323,6 +324,13 @@ func (r *Ring) Detach() error {
 		return r.wrap("detach from", ErrBusy)
 	}
 	r.closed = true
+	// Somebody may have come in to see that it is closed, and then it is he
+	// who gives the memory up when he leaves. It is not ours to hand over before.
+	for _, g := range gates {
+		for !g.Over() {
+			runtime.Gosched()
+		}
+	}
 	return nil
 }
 

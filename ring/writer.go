@@ -29,6 +29,7 @@ type Writer struct {
 	first uint64 // header to store at pub to publish; 0: nothing is staged
 	at    uint64 // position of the reserved frame
 	room  int    // bytes reserved at it; -1: no reservation
+	most  int    // bytes that may be reserved
 	kind  uint64 // kind of the reserved frame
 	need  uint64 // the limit that we wait for
 	batch bool   // a Batch is open
@@ -40,6 +41,7 @@ func newWriter(r *Ring) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{r: r, spin: wait.NewSpinner(r.opts.Spin), room: -1}
+	w.most = min(r.MaxFrame(), r.opts.MaxMessage)
 	if err := w.takeOver(); err != nil {
 		r.release()
 		return nil, err
@@ -70,9 +72,9 @@ func (w *Writer) takeOver() (err error) {
 // Reserve waits for room and returns n bytes in the ring, at an address that is
 // a multiple of eight, for the caller to fill. Commit or Abort must follow.
 //
-// It fails with ErrTooLarge when n is above MaxFrame, ErrBrokenPipe when the
-// reader has closed or died, ErrClosed when this end is closed meanwhile, and
-// when ctx is done with an error that is both ErrFull and the context's. A
+// It fails with ErrTooLarge when n is above MaxFrame or MaxMessage, ErrBrokenPipe
+// when the reader has closed or died, ErrClosed when this end is closed meanwhile,
+// and when ctx is done with an error that is both ErrFull and the context's. A
 // context that is already done gets one attempt.
 func (w *Writer) Reserve(ctx context.Context, n int) ([]byte, error) {
 	if err := w.gate.Enter(ctx); err != nil {
@@ -192,8 +194,8 @@ func (w *Writer) reserve(n int, kind uint64) ([]byte, error) {
 	switch {
 	case w.err != nil:
 		return nil, w.err
-	case n < 0 || n > w.r.MaxFrame():
-		return nil, w.r.tooLarge(n, w.r.MaxFrame())
+	case n < 0 || n > w.most:
+		return nil, w.r.tooLarge(n, w.most)
 	case w.departed():
 		return nil, w.r.wrap("write to", ErrBrokenPipe)
 	}
@@ -219,7 +221,7 @@ func (w *Writer) quick(n int) []byte {
 	r := w.r
 	at := w.pos & uint64(len(r.bytes)-1)
 	length := frameLen(n)
-	if uint(n) > uint(r.limit) || at+length > uint64(len(r.bytes)) ||
+	if uint(n) > uint(w.most) || at+length > uint64(len(r.bytes)) ||
 		int64(w.pos+length+headerSize-w.limit) > 0 || w.err != nil || w.departed() {
 		return nil
 	}

@@ -4,6 +4,7 @@ package sys
 
 import (
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -130,4 +131,35 @@ func NoLinger(fd int) {
 func CloseForeign(fd int) error {
 	NoLinger(fd)
 	return Close(fd)
+}
+
+// ForeignFile makes a file of a descriptor that a stranger has sent, which is the
+// file's from then on. The runtime polls pipes, sockets and what the kernel itself
+// has made; of anything else it is not told that it could. Another file may belong
+// to a file system whose owner does not answer (FUSE), and then the runtime would
+// wait for that with all that it runs.
+func ForeignFile(fd int, name string) (*os.File, error) {
+	var st unix.Statx_t
+	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st)
+	if err != nil {
+		CloseForeign(fd)
+		return nil, fmt.Errorf("sys: stat descriptor %d: %w", fd, err)
+	}
+	switch st.Mode & unix.S_IFMT {
+	case 0, unix.S_IFIFO, unix.S_IFSOCK:
+		return os.NewFile(uintptr(fd), name), nil
+	}
+	// A file looks for O_NONBLOCK when it is made, and whoever sent it can set
+	// that at any time. So the file is made of another one.
+	defer CloseForeign(fd)
+	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("sys: open %s: %w", os.DevNull, err)
+	}
+	f := os.NewFile(uintptr(null), name)
+	if err := unix.Dup3(fd, null, unix.O_CLOEXEC); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("sys: duplicate descriptor %d: %w", fd, err)
+	}
+	return f, nil
 }

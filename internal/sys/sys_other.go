@@ -102,6 +102,8 @@ func MaxFiles() int                       { return 1024 }
 func NoLinger(fd int)                     {}
 func CloseForeign(fd int) error           { return errors.ErrUnsupported }
 
+func ForeignFile(fd int, name string) (*os.File, error) { return nil, errors.ErrUnsupported }
+
 type Memory struct {
 	Sealed, Ordinary bool
 	Size, Present    int64
