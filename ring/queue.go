@@ -167,10 +167,10 @@ func fingerprint[T any](f form, p *mem.Plain) (uint64, string) {
 
 // Put puts v into the queue, and waits while it is full, unless the options say
 // otherwise. When it returns nil the message is visible to every process. An
-// error leaves the queue as it was: ErrTooLarge at once for a message that can
-// never fit, ErrClosed after Close or CloseSend, the codec's error, ErrFull
-// together with the context's error, or *CorruptError. A context that is done
-// already gets one attempt.
+// error leaves the queue as it was (but see DropOldest): ErrTooLarge at once for a
+// message that can never fit, ErrClosed after Close or CloseSend, the codec's error,
+// ErrFull together with the context's error, or *CorruptError. A context that is
+// done already gets one attempt.
 func (q *Queue[T]) Put(ctx context.Context, v T) error {
 	if q.direct {
 		if q.quickPut(&v) {

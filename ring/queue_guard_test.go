@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/sluice-ipc/sluice/internal/shmtest"
+	"github.com/sluice-ipc/sluice/internal/sys"
 	"github.com/sluice-ipc/sluice/ring"
 	"github.com/sluice-ipc/sluice/shm"
 )
@@ -136,6 +137,37 @@ func TestGuardEndsEveryCall(t *testing.T) {
 		must0(os.Truncate(path, q.Segment().DataOffset()))
 		ended.Wait()
 		q.Close()
+	}
+}
+
+// So it ends calls that are asleep, however many: those that have a thread, and
+// those that share one.
+func TestGuardEndsSleepers(t *testing.T) {
+	if os.Getenv("SLUICE_EMULATED") == "1" {
+		t.Skip("missing: the address of a fault, under emulation")
+	}
+	shmtest.NoLeaks(t, fmt.Sprintf("sluice-queuetest-%d-", os.Getpid()))
+	for name, without := range map[string]bool{"parked": false, "without futex_waitv": true} {
+		t.Run(name, func(t *testing.T) {
+			sys.DisableWaitv(without)
+			defer sys.DisableWaitv(false)
+			path := queueName(t)
+			q := must(ring.CreateQueue[int](path, &ring.QueueOptions{Guard: true, Capacity: 4}))
+			const n = 40
+			ended := make(chan error, n)
+			for range n {
+				go func() { ended <- second(q.Get(bg)) }()
+			}
+			shmtest.Eventually(t, func() bool { return q.Stats().ConsumersWaiting == n }, "all wait")
+			must0(os.Truncate(path, q.Segment().DataOffset()))
+			for range n {
+				var fault *shm.FaultError
+				if err := <-ended; !errors.As(err, &fault) {
+					t.Error(err)
+				}
+			}
+			q.Close()
+		})
 	}
 }
 

@@ -49,6 +49,10 @@ func (q *queue) lend(ctx context.Context, n int, block bool) (Loan, error) {
 			l.leave()
 			return Loan{}, ErrFull
 		}
+		if err = q.given(ctx); err != nil {
+			l.leave()
+			break
+		}
 		l.sawAt, l.saw = 0, 0
 		l, err = l.wait(ctx, q.pool, l.need(q.ctl.epoch.Load(), q.chunksFor(n, short)), 0)
 	}

@@ -26,7 +26,10 @@ const (
 
 	// DropOldest drops the oldest message of the queue instead, whoever put
 	// it, and Stats counts that one. When it is being taken just then,
-	// nothing need be dropped.
+	// nothing need be dropped. What was put back, or left by the dead, is
+	// older than the rest and goes first. A message of many chunks may need
+	// several to go, and when others hold so much that it still does not
+	// fit, they are gone in vain.
 	DropOldest
 )
 
@@ -63,9 +66,9 @@ type QueueOptions struct {
 
 	// Hold is how many loans and taken messages a participant may have at a
 	// time, 16 if 0, at most 1024. For each of them the queue has a chunk
-	// more than Bytes says, so that those that others hold never keep
-	// anybody from putting a message of one chunk. Messages that were put
-	// back while the queue was full make use of them too.
+	// more than Bytes says, so that those that others hold, if of one chunk
+	// each, never keep anybody from putting a message of one chunk. Messages
+	// that were put back while the queue was full make use of them too.
 	Hold int
 
 	// Lanes is how many goroutines of a participant can be in the middle of

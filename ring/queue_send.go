@@ -43,6 +43,9 @@ func (q *queue) sendSlow(ctx context.Context, l *lane, b []byte, st status, bloc
 			return err
 		}
 		if err := q.given(ctx); err != nil {
+			if slept == q.space && st == short { // as below
+				slept.Wake()
+			}
 			l.leave()
 			return q.waited("put into", ErrFull, err)
 		}
@@ -130,7 +133,7 @@ func (l *lane) makeRoom(try func() status) (st status) {
 			q.wakeSpace()
 		}
 		st = try()
-		if st != full && st != short || got != done && st == short {
+		if st != full && st != short || got != done && st == short || got == corrupt {
 			break
 		}
 	}
@@ -186,13 +189,20 @@ func (q *queue) recv(ctx context.Context, block bool, t *ticket) (*lane, taken, 
 }
 
 func (q *queue) recvSlow(ctx context.Context, l *lane, m taken, st status, block bool, t *ticket) (*lane, taken, error) {
-	for {
+	for tries := 1; ; tries++ {
 		switch {
 		case st == done:
 			var ok bool
 			var err error
 			if l, ok, err = q.screen(ctx, l, m, block, t); ok || err != nil {
 				return l, m, err
+			}
+			if err = q.given(ctx); err == nil && !block && tries == q.geo.chunks {
+				err = ErrEmpty // more than there ever were: somebody makes them
+			}
+			if err != nil {
+				l.leave()
+				return nil, taken{}, q.waited("get from", ErrEmpty, err)
 			}
 			m, st = l.takeFor(t)
 			continue

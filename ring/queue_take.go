@@ -111,6 +111,10 @@ func (l *lane) atEnd(w uint64) (taken, status) {
 			if m, ok := l.adopt(); ok {
 				return m, done
 			}
+			if l.stale++; l.stale > adoptTries { // somebody changes it all the time
+				l.stale = 0
+				return taken{}, empty
+			}
 			return taken{}, full
 		}
 		if l.sawClosing == 0 {
@@ -128,6 +132,12 @@ func (l *lane) atEnd(w uint64) (taken, status) {
 		// A death may leave us an orphan, also one that nobody has noticed
 		// yet. Repair changes the epoch before the slot stops being DEAD.
 		hook.At("queue.end.peers")
+		if q.peer.AnyDead() {
+			// Known, and not settled yet: perhaps that must wait for somebody
+			// who is stopped. To try again and again would wake all who sleep.
+			q.heed()
+			return taken{}, empty
+		}
 		q.peer.CheckPeers()
 		if q.peer.AnyDead() {
 			return taken{}, empty
@@ -139,14 +149,19 @@ func (l *lane) atEnd(w uint64) (taken, status) {
 	return taken{}, empty
 }
 
+// adoptTries is how often orphans may be snatched away, or come, until a call looks
+// whether it shall go on.
+const adoptTries = 64
+
 // adopt looks for orphans and takes the oldest.
 func (l *lane) adopt() (taken, bool) {
 	q := l.q
 	epoch := q.ctl.epoch.Load() //sync:queue-epoch acquire: the orphans it speaks of
-	for range q.geo.chunks {
+	for range adoptTries {
 		hook.At("queue.adopt.look")
 		c, s := q.oldestOrphan()
 		if c == noChunk {
+			l.seen = epoch
 			break
 		}
 		pos := s & posMask
@@ -160,7 +175,6 @@ func (l *lane) adopt() (taken, bool) {
 			return taken{c, lengthOf(m), tries, pos, s&ownerMask == putBack}, true
 		}
 	}
-	l.seen = epoch
 	return taken{}, false
 }
 

@@ -93,6 +93,9 @@ func (q *queue) sleep(ctx context.Context, e *wait.Event, n *need) error {
 	if err := e.Sleep(ctx, n, &n.spin); err != nil {
 		return err
 	}
+	if q.closed.Load() {
+		e.Wake() // we were perhaps woken for something that we shall not take
+	}
 	return q.poisoned()
 }
 

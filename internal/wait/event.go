@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -99,6 +100,13 @@ func (e *Event) flush() {
 	e.word.Add(sequence)
 	hook.At("wait.wake.all")
 	sys.FutexWake(mem.Raw(e.word), math.MaxInt32)
+}
+
+// flushIfThere is flush for a goroutine that nobody guards against faults.
+func (e *Event) flushIfThere() {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { faulted(recover()) }()
+	e.flush()
 }
 
 // Wait returns nil once c is ready, spinning as s allows and then sleeping. It

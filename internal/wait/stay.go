@@ -33,12 +33,9 @@ func newStay() stay {
 	return s
 }
 
-// end returns when to look whether others want the place, if that is before the
-// deadline, which is 0 for none.
+// end returns when to look whether others want the place, or the memory is gone, if
+// that is before the deadline, which is 0 for none.
 func (s *stay) end(deadline int64) (end int64, moves bool) {
-	if !sys.HaveWaitv() {
-		return deadline, false
-	}
 	if s.deadline == 0 {
 		s.deadline = sys.Monotonic() + int64(s.length)
 	}
@@ -50,7 +47,7 @@ func (s *stay) end(deadline int64) (end int64, moves bool) {
 
 // over reports whether to leave the place to others.
 func (s *stay) over() bool {
-	if n := refusals.Load(); n != s.refused {
+	if n := refusals.Load(); n != s.refused && sys.HaveWaitv() {
 		return true
 	}
 	s.length = min(2*s.length, lastStay)

@@ -45,6 +45,7 @@ func (w *waiter) arm(ctx context.Context) (stop func() bool) {
 		return nil
 	}
 	w.armed = true
+	w.cancelled.Store(0) // it may have been armed before
 	return context.AfterFunc(ctx, w.cancel)
 }
 
@@ -82,12 +83,23 @@ func (w *waiter) rouse() {
 	// Without futex_waitv the waiter sleeps on the shared word alone. Change
 	// that word, so that a waiter on its way to sleep does not, and wake
 	// everybody; the others find their condition unchanged and sleep again.
-	w.e.flush()
+	w.e.flushIfThere()
 }
 
 // Tick implements Sleeper.
 func (w *waiter) Tick() {
-	if !w.awake && w.c.Ready() {
+	if w.awake || !w.c.Ready() {
+		return
+	}
+	mux.Lock()
+	e := w.entry
+	if e != nil {
+		// Its thread looks, and also sees whether the word is still there: if
+		// not, nobody can be woken through it.
+		e.again()
+	}
+	mux.Unlock()
+	if e == nil {
 		w.e.flush()
 	}
 }
