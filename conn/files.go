@@ -190,9 +190,10 @@ func (b *sideband) got(c *Conn, op string, r received, ok bool) (received, error
 // could not be received, because too many are open here, is syscall.EMFILE.
 //
 // It may be a file of any kind, which the other process can read, write and
-// change at any time. Deadlines can be set on pipes and sockets; what has a path, a
-// device too, is used without the runtime's poller, and what is done with it takes as
-// long as its file system wants.
+// change at any time. Of pipes and sockets in non-blocking mode reads and writes have
+// deadlines; everything else is used without the runtime's poller, and takes as long
+// as its file system wants. If such a file is in non-blocking mode, as devices are
+// that a Go program has opened, its calls fail with EAGAIN rather than wait.
 func (c *Conn) RecvFile(ctx context.Context) (*os.File, error) {
 	r, err := c.recvFile(ctx)
 	if err != nil {
@@ -273,8 +274,16 @@ func (c *Conn) RecvHandle(ctx context.Context, open func(f *os.File, desc string
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer discard(f)
 	return open(f, r.desc)
+}
+
+// discard closes a file of a stranger's, which must not make us wait.
+func discard(f *os.File) {
+	if c, err := f.SyscallConn(); err == nil {
+		c.Control(func(fd uintptr) { sys.NoLinger(int(fd)) })
+	}
+	f.Close()
 }
 
 // open makes a file of what was received.

@@ -166,6 +166,26 @@ func TestFilesThatLinger(t *testing.T) {
 	}
 	shmtest.Eventually(t, func() bool { return failed.count(conn.ErrProtocol) == 3 }, "they are refused")
 	goodClient(t, l, nil)
+
+	r := dialRaw(t, l.Addr()) // one that is let in, and says that it sends a handle
+	r.greet(nil)
+	own, other := newPipe(t, nil)
+	defer own.Close()
+	offer, desc, err := shm.Export(other)
+	check(err)
+	r.say(append([]byte("O"), desc...), offer)
+	offer.Close()
+	a := must(l.Accept(bg))
+	r.hear()
+	f := lingering(t)
+	r.say(append([]byte("F"), desc...), f)
+	f.Close()
+	_, err = a.RecvConn(bg, nil)
+	var format *shm.FormatError
+	if !errors.As(err, &format) {
+		t.Errorf("RecvConn = %v", err)
+	}
+	check(a.Close())
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}

@@ -70,7 +70,8 @@ func (Addr) Network() string { return "sluice" }
 func (a Addr) String() string { return a.Name }
 
 // NewStream makes a stream of a connection that nobody receives from, which is the
-// stream's from then on. MaxMessage does not matter to what it reads.
+// stream's from then on. MaxMessage bounds what it writes at a time, and what it reads
+// only where the other side sends messages above half of Size, which streams do not.
 // The other side must do the same, or know that messages have no boundaries.
 func NewStream(c *Conn) *Stream {
 	return newStream(c, Addr{c.Name()}, Addr{c.otherName()})

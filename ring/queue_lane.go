@@ -22,7 +22,7 @@ type lane struct {
 	h    cursor // everything before it has been taken
 	seen uint32 // the epoch whose orphans have all been looked for
 
-	stale int // how often that was out of date, see adoptTries
+	stale int // how often that was out of date during one take, see adoptTries
 
 	home  uint32 // where in the pool it begins to look for chunks
 	far   uint32 // when this one is free, so are those from home to here

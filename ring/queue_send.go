@@ -197,7 +197,10 @@ func (q *queue) recvSlow(ctx context.Context, l *lane, m taken, st status, block
 			if l, ok, err = q.screen(ctx, l, m, block, t); ok || err != nil {
 				return l, m, err
 			}
-			if err = q.given(ctx); err == nil && !block && tries == q.geo.chunks {
+			if tries%adoptTries == 0 || q.closed.Load() {
+				err = q.given(ctx)
+			}
+			if err == nil && !block && tries == q.geo.chunks {
 				err = ErrEmpty // more than there ever were: somebody makes them
 			}
 			if err != nil {

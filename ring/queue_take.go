@@ -17,6 +17,7 @@ type taken struct {
 // take takes the next message, if there is one: orphans first.
 func (l *lane) take() (taken, status) {
 	q := l.q
+	l.stale = 0
 	if q.ctl.epoch.Load() != l.seen { //sync:queue-epoch acquire: the orphans it speaks of
 		if m, ok := l.adopt(); ok {
 			return m, done
@@ -112,7 +113,6 @@ func (l *lane) atEnd(w uint64) (taken, status) {
 				return m, done
 			}
 			if l.stale++; l.stale > adoptTries { // somebody changes it all the time
-				l.stale = 0
 				return taken{}, empty
 			}
 			return taken{}, full
@@ -136,7 +136,10 @@ func (l *lane) atEnd(w uint64) (taken, status) {
 			// Known, and not settled yet: perhaps that must wait for somebody
 			// who is stopped. To try again and again would wake all who sleep.
 			q.heed()
-			return taken{}, empty
+			if q.peer.AnyDead() {
+				return taken{}, empty
+			}
+			continue
 		}
 		q.peer.CheckPeers()
 		if q.peer.AnyDead() {

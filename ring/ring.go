@@ -53,10 +53,10 @@ type Options struct {
 	// Guard turns a fault on the memory (somebody has truncated the file
 	// under us) into a *shm.FaultError, after which the end is unusable.
 	// Without it the process dies of SIGBUS. Memory on loan, from Reserve or
-	// Peek, is touched by the caller and not covered, and a goroutine that
-	// is asleep when the page it sleeps on goes is not woken. Anonymous rings
-	// cannot be truncated and need no guard. It costs some ten nanoseconds a
-	// call.
+	// Peek, is touched by the caller and not covered. A goroutine that is
+	// asleep when the page it sleeps on goes finds out within a second or two.
+	// Anonymous rings cannot be truncated and need no guard. It costs some ten
+	// nanoseconds a call.
 	Guard bool
 
 	// Host tells who this participant is and who is gone, for a ring in
@@ -191,8 +191,8 @@ var raceSeed = maphash.MakeSeed()
 // Cap returns the ring's capacity in bytes, frame headers included.
 func (r *Ring) Cap() int { return len(r.bytes) }
 
-// MaxFrame returns the largest message in bytes that travels as one frame, and
-// the most that can be reserved: half the capacity less a header.
+// MaxFrame returns the largest message in bytes that travels as one frame: half the
+// capacity less a header. No more can be reserved, nor more than MaxMessage.
 func (r *Ring) MaxFrame() int { return r.limit }
 
 // Name returns the name of the ring's segment, as errors show it.

@@ -37,6 +37,15 @@ func TestForeignFile(t *testing.T) {
 		}
 		must(t, f.Close())
 	}
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC) // may wait for such a file too
+	must(t, err)
+	must(t, unix.SetNonblock(ep, true))
+	e, err := sys.ForeignFile(ep, "epoll")
+	must(t, err)
+	if err := e.SetReadDeadline(time.Time{}); !errors.Is(err, os.ErrNoDeadline) {
+		t.Errorf("SetReadDeadline of an epoll descriptor: %v", err)
+	}
+	must(t, e.Close())
 	var p [2]int
 	must(t, unix.Pipe2(p[:], unix.O_NONBLOCK|unix.O_CLOEXEC))
 	defer unix.Close(p[1])

@@ -134,10 +134,10 @@ func CloseForeign(fd int) error {
 }
 
 // ForeignFile makes a file of a descriptor that a stranger has sent, which is the
-// file's from then on. The runtime polls pipes, sockets and what the kernel itself
-// has made; of anything else it is not told that it could. Another file may belong
-// to a file system whose owner does not answer (FUSE), and then the runtime would
-// wait for that with all that it runs.
+// file's from then on. The runtime polls pipes and sockets; of anything else it is
+// not told that it could. Another file may belong to a file system whose owner does
+// not answer (FUSE), or wait for one that does, and then the runtime would wait for
+// that with all that it runs.
 func ForeignFile(fd int, name string) (*os.File, error) {
 	var st unix.Statx_t
 	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st)
@@ -145,19 +145,22 @@ func ForeignFile(fd int, name string) (*os.File, error) {
 		CloseForeign(fd)
 		return nil, fmt.Errorf("sys: stat descriptor %d: %w", fd, err)
 	}
-	switch st.Mode & unix.S_IFMT {
-	case 0, unix.S_IFIFO, unix.S_IFSOCK:
+	_, err = unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
+	kind := st.Mode & unix.S_IFMT
+	if kind == unix.S_IFIFO || kind == unix.S_IFSOCK || err == nil { // or memory, which cannot be polled
 		return os.NewFile(uintptr(fd), name), nil
 	}
 	// A file looks for O_NONBLOCK when it is made, and whoever sent it can set
 	// that at any time. So the file is made of another one.
-	defer CloseForeign(fd)
-	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	other, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("sys: open %s: %w", os.DevNull, err)
+		CloseForeign(fd)
+		return nil, fmt.Errorf("sys: eventfd: %w", err)
 	}
-	f := os.NewFile(uintptr(null), name)
-	if err := unix.Dup3(fd, null, unix.O_CLOEXEC); err != nil {
+	f := os.NewFile(uintptr(other), name)
+	err = unix.Dup3(fd, other, unix.O_CLOEXEC)
+	go CloseForeign(fd) // which its file system may have wait
+	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("sys: duplicate descriptor %d: %w", fd, err)
 	}
