@@ -117,15 +117,23 @@ func check(err error) {
 	}
 }
 
+// fewDescriptors starts a listener that has few descriptors and allows so many
+// handshakes, and 60 dialers that say nothing.
+func fewDescriptors(t *testing.T, handshakes string) (addr string) {
+	t.Helper()
+	l := shmtest.Start(t, "few descriptors", handshakes)
+	addr, _ = l.Next()
+	for range 60 {
+		dialRaw(t, addr)
+	}
+	return addr
+}
+
 // Where descriptors run out before there are too many handshakes, mute dialers
 // keep nobody out all the same.
 func TestMuteDialersAndFewDescriptors(t *testing.T) {
 	shmtest.NoLeaks(t)
-	l := shmtest.Start(t, "few descriptors", "0")
-	addr, _ := l.Next()
-	for range 60 {
-		dialRaw(t, addr)
-	}
+	addr := fewDescriptors(t, "0")
 	c := must(conn.Dial(bg, addr, &conn.DialOptions{Conn: *small}))
 	defer c.Close()
 	send(t, c, "through")
@@ -136,11 +144,7 @@ func TestMuteDialersAndFewDescriptors(t *testing.T) {
 // but is never left waiting for those who say nothing.
 func TestMoreHandshakesThanDescriptors(t *testing.T) {
 	shmtest.NoLeaks(t)
-	l := shmtest.Start(t, "few descriptors", "1000")
-	addr, _ := l.Next()
-	for range 60 {
-		dialRaw(t, addr)
-	}
+	addr := fewDescriptors(t, "1000")
 	ctx, cancel := context.WithTimeout(bg, shmtest.Watchdog())
 	defer cancel()
 	c, err := conn.Dial(ctx, addr, &conn.DialOptions{Conn: *small})

@@ -201,12 +201,10 @@ func TestPassOfClosedDirectionOnLoan(t *testing.T) {
 	shmtest.Eventually(t, func() bool { return errors.Is(b.TrySendBytes(nil), conn.ErrBrokenPipe) })
 }
 
-// So does one that has received a part of a message, which nobody else could
-// complete. Sending had been detached by then, and goes on.
-func TestPassOfHalfReceivedMessage(t *testing.T) {
-	shmtest.NoLeaks(t)
-	a, b := newPipe(t, small)
-	send(t, a, "one")
+// refusedWithHalfAMessage has a receive a part of a message, tries to pass it, and
+// has it receive the rest.
+func refusedWithHalfAMessage(t *testing.T, a, b *conn.Conn) {
+	t.Helper()
 	sent := make(chan error, 1)
 	for err := error(nil); err == nil; {
 		go func() { sent <- b.SendBytes(bg, make([]byte, 100_000)) }()
@@ -220,9 +218,16 @@ func TestPassOfHalfReceivedMessage(t *testing.T) {
 	if msg, err := a.RecvBytes(bg); len(msg) != 100_000 || err != nil {
 		t.Fatal(len(msg), err)
 	}
-	if err := <-sent; err != nil {
-		t.Fatal(err)
-	}
+	check(<-sent)
+}
+
+// So does one that has received a part of a message, which nobody else could
+// complete. Sending had been detached by then, and goes on.
+func TestPassOfHalfReceivedMessage(t *testing.T) {
+	shmtest.NoLeaks(t)
+	a, b := newPipe(t, small)
+	send(t, a, "one")
+	refusedWithHalfAMessage(t, a, b)
 	send(t, a, "two")
 	expect(t, b, "one", "two")
 	c := spawn(t, a, "peer", "both")
@@ -240,20 +245,7 @@ func TestPassAfterAllWithSendingClosed(t *testing.T) {
 	shmtest.NoLeaks(t)
 	a, b := newPipe(t, small)
 	check(a.CloseWrite())
-	sent := make(chan error, 1)
-	for err := error(nil); err == nil; {
-		go func() { sent <- b.SendBytes(bg, make([]byte, 100_000)) }()
-		must(a.Poll(bg))
-		if _, err = a.RecvBytes(done); err == nil { // all of it came at once
-			<-sent
-		}
-	}
-	_, err := a.Handover()
-	is(t, "half a message", err, conn.ErrBusy)
-	if msg, err := a.RecvBytes(bg); len(msg) != 100_000 || err != nil {
-		t.Fatal(len(msg), err)
-	}
-	check(<-sent)
+	refusedWithHalfAMessage(t, a, b)
 	c := spawn(t, a, "peer", "receives")
 	c.Expect("ready")
 	send(t, b, "two")

@@ -48,9 +48,8 @@ func (r *receiver) TryPeek() ([]byte, error) {
 
 // More returns the next message behind those that have been peeked, without
 // waiting: ErrEmpty when there is none yet, or when it travels in pieces or is above
-// MaxMessage.
-// Release then gives all of them back at once, which is cheaper than one by
-// one. Only the goroutine that has peeked may call it.
+// MaxMessage. Release then gives all of them back at once, which is cheaper than one
+// by one. Only the goroutine that has peeked may call it.
 func (r *receiver) More() ([]byte, error) {
 	rd := r.e.r.Load()
 	if rd == nil {

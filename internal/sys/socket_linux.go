@@ -139,15 +139,7 @@ func CloseForeign(fd int) error {
 // not answer (FUSE), or wait for one that does, and then the runtime would wait for
 // that with all that it runs.
 func ForeignFile(fd int, name string) (*os.File, error) {
-	var st unix.Statx_t
-	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st)
-	if err != nil {
-		CloseForeign(fd)
-		return nil, fmt.Errorf("sys: stat descriptor %d: %w", fd, err)
-	}
-	_, err = unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
-	kind := st.Mode & unix.S_IFMT
-	if kind == unix.S_IFIFO || kind == unix.S_IFSOCK || err == nil { // or memory, which cannot be polled
+	if isPipe(fd) || isSocket(fd) || isMemfd(fd) { // which cannot be polled
 		return os.NewFile(uintptr(fd), name), nil
 	}
 	// A file looks for O_NONBLOCK when it is made, and whoever sent it can set
@@ -165,4 +157,20 @@ func ForeignFile(fd int, name string) (*os.File, error) {
 		return nil, fmt.Errorf("sys: duplicate descriptor %d: %w", fd, err)
 	}
 	return f, nil
+}
+
+// What a descriptor is, by questions that only such a one answers, and at once.
+func isPipe(fd int) bool {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
+	return err == nil
+}
+
+func isSocket(fd int) bool {
+	_, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	return err == nil
+}
+
+func isMemfd(fd int) bool {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
+	return err == nil
 }
