@@ -16,6 +16,7 @@ import (
 func init() {
 	acts["release more"] = actReleaseMore
 	roles["half taker"] = halfTaker
+	roles["half looker"] = halfLooker
 }
 
 // actReleaseMore takes and gives back a letter, and then another one, and tells
@@ -39,6 +40,44 @@ func halfTaker(args []string) int {
 	shmtest.Say("taken")
 	shmtest.Hear()
 	return 0
+}
+
+// halfLooker announces a letter, and stays.
+func halfLooker(args []string) int {
+	ring.HalfLook(openMail[small](args[0]))
+	shmtest.Say("announced")
+	shmtest.Hear()
+	return 0
+}
+
+// Where a repair is put off, because somebody stopped may have the letter, a
+// consumer at the end of a closed queue sleeps, and gets what comes of it.
+func TestEndWaitsForARepairThatIsPutOff(t *testing.T) {
+	q, name := newMail[small](t, ring.QueueOptions{Spin: ring.SpinNever}, 0)
+	check(q.Put(bg, write[small](1)))
+	looker := shmtest.Start(t, "half looker", name)
+	looker.Expect("announced")
+	taker := shmtest.Start(t, "half taker", name)
+	taker.Expect("taken")
+	check(q.CloseSend())
+	taker.Kill()
+	q.Segment().CheckPeers() // and now it is known
+	letters := make(chan int, 1)
+	end := blocked(func() error {
+		for v, err := range q.All(bg) {
+			if err != nil {
+				return err
+			}
+			letters <- read(t, v)
+		}
+		return nil
+	})
+	shmtest.Eventually(t, func() bool { return q.Stats().ConsumersWaiting > 0 }, "the consumer sleeps")
+	looker.Kill()
+	if n := <-letters; n != 1 {
+		t.Errorf("letter %d", n)
+	}
+	check(<-end)
 }
 
 // A rate counts messages and the time they took.
