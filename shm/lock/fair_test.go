@@ -71,30 +71,41 @@ func TestNobodyStarves(t *testing.T) {
 		{"one goroutine beside several, sleeping", 30_000, 10_000, []int{1, 2}, 5},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			s, file := field(t)
 			turns, work := c.turns, c.work
 			if race.Enabled || os.Getenv("SLUICE_EMULATED") == "1" {
 				turns, work = turns/10, work/5 // they take longer
 			}
 			_, how, _ := strings.Cut(c.what, ", ")
-			var cs []*shmtest.Child
-			for _, n := range c.goroutines {
-				cs = append(cs, shmtest.Start(t, "greedy", file, strconv.Itoa(turns), strconv.Itoa(n),
-					strconv.Itoa(work), how, strconv.Itoa(len(c.goroutines))))
+			// A busy machine can starve a process for as long as this takes. A
+			// lock that starves one does so always.
+			for range 5 {
+				shares := sharesOf(t, turns, work, c.goroutines, how)
+				t.Logf("of %d turns, in percent: %.1f", turns, shares)
+				if slices.Min(shares) >= c.least {
+					return
+				}
 			}
-			var shares []float64
-			for _, c := range cs {
-				shares = append(shares, 100*float64(must(strconv.Atoi(c.Line())))/float64(turns))
-			}
-			t.Logf("of %d turns, in percent: %.1f", turns, shares)
-			if n := binary.LittleEndian.Uint64(s.Data()[128:]); n != uint64(turns) {
-				t.Errorf("%d turns, want %d", n, turns)
-			}
-			if slices.Min(shares) < c.least {
-				t.Errorf("somebody starves")
-			}
+			t.Errorf("somebody starves")
 		})
 	}
+}
+
+// sharesOf has greedy processes of so many goroutines each take turns, and returns
+// how much of them each had, in percent.
+func sharesOf(t *testing.T, turns, work int, goroutines []int, how string) (shares []float64) {
+	s, file := field(t)
+	var cs []*shmtest.Child
+	for _, n := range goroutines {
+		cs = append(cs, shmtest.Start(t, "greedy", file, strconv.Itoa(turns), strconv.Itoa(n),
+			strconv.Itoa(work), how, strconv.Itoa(len(goroutines))))
+	}
+	for _, c := range cs {
+		shares = append(shares, 100*float64(must(strconv.Atoi(c.Line())))/float64(turns))
+	}
+	if n := binary.LittleEndian.Uint64(s.Data()[128:]); n != uint64(turns) {
+		t.Errorf("%d turns, want %d", n, turns)
+	}
+	return shares
 }
 
 // Who has waited for long asks for the lock, also if it is held whenever somebody
