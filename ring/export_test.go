@@ -30,6 +30,10 @@ func Header(p, kind uint64, n int) uint64 { return header(p, kind, n) }
 // ReaderAsleep reports whether the reader has shown itself as a sleeper.
 func ReaderAsleep(r *Ring) bool { return r.ctl.data.Load()&1 != 0 }
 
+// HideReader takes down the sleeper's flag, as a writer does that is about to wake
+// the reader and dies.
+func HideReader(r *Ring) { r.ctl.data.And(^uint32(1)) }
+
 // StartAt sets the position at which a new queue begins. Positions are taken
 // modulo the largest multiple of the capacity below 2^40.
 func (o QueueOptions) StartAt(p uint64) *QueueOptions {

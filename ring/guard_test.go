@@ -49,6 +49,24 @@ func TestGuardAgainstTruncation(t *testing.T) {
 	}
 }
 
+// Closing an end under somebody who sleeps on memory that is gone ends both.
+func TestCloseOfATruncatedRing(t *testing.T) {
+	if os.Getenv("SLUICE_EMULATED") == "1" {
+		t.Skip("missing: the address of a fault, under emulation")
+	}
+	skipIfRaced(t)
+	r, path := newRing(t, &ring.Options{Guard: true, Spin: ring.SpinNever})
+	rd := must(r.Reader())
+	reading := blocked(func() error { _, err := rd.Peek(bg); return err })
+	shmtest.Eventually(t, func() bool { return ring.ReaderAsleep(r) }, "the reader sleeps")
+	must0(os.Truncate(path, r.Segment().DataOffset()))
+	must0(rd.Close())
+	var fault *shm.FaultError
+	if err := <-reading; !errors.As(err, &fault) && !errors.Is(err, ring.ErrClosed) {
+		t.Errorf("Peek = %v", err)
+	}
+}
+
 // A segment whose own lock is lost, so that others take us for dead, ends the
 // waits in it and the writing.
 func TestLostLockEndsWaits(t *testing.T) {

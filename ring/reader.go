@@ -170,7 +170,7 @@ func (rd *Reader) releaseGuarded() (err error) {
 // Blocked goroutines return ErrClosed. Messages on loan stay valid, and the end
 // is given up when they are released. Close may be called twice.
 func (rd *Reader) Close() error {
-	rd.gate.Close(rd.r.data.WakeAll, func() { rd.r.retire(false, rd.r.space) })
+	rd.gate.Close(func() { rd.r.rouse(rd.r.data) }, func() { rd.r.retire(false, rd.r.space) })
 	return nil
 }
 

@@ -118,6 +118,16 @@ func (r *Ring) word(writer bool) *atomic.Uint64 {
 	return &r.ctl.reader
 }
 
+// rouse wakes whoever sleeps at an end of ours that is being closed. Memory that is
+// gone is left alone: who sleeps on it finds that out.
+func (r *Ring) rouse(own *wait.Event) {
+	var err error
+	if r.opts.Guard {
+		defer r.recoverFault(&err, armFaults())
+	}
+	own.Rouse()
+}
+
 // retire gives up an end for good: its role, to whom waits on the other end's
 // event, and its hold on the memory. Memory that is gone is left alone.
 func (r *Ring) retire(writer bool, peer *wait.Event) {

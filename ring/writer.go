@@ -158,7 +158,7 @@ func (w *Writer) reserved(n int) bool {
 // stays valid, and the end is given up when it is committed or aborted. Close
 // may be called twice.
 func (w *Writer) Close() error {
-	w.gate.Close(w.r.space.WakeAll, func() { w.r.retire(true, w.r.data) })
+	w.gate.Close(func() { w.r.rouse(w.r.space) }, func() { w.r.retire(true, w.r.data) })
 	return nil
 }
 

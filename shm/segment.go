@@ -193,7 +193,7 @@ func (s *Segment) Close() error {
 	if s.pins.Or(pinClosed)&pinClosed != 0 {
 		return nil
 	}
-	s.guarded(func() error { s.nudge(); return nil })
+	s.nudge()
 	err := s.unpin()
 	// A tick that was looking at us has pinned us: wait for its end, so that
 	// who closed the last attachment finds the segment without a participant.

@@ -171,11 +171,11 @@ func (s *Segment) lookOnce(self bool) {
 	if s.Err() != nil {
 		// Who sleeps must learn of it. Sleepers hold pins, so that the
 		// memory is there, as far as it still is.
-		Guard(func() error { s.nudge(); return nil })
+		s.nudge()
 		return
 	}
 	if s.Retain() != nil {
-		s.guarded(func() error { s.nudge(); return nil })
+		s.nudge()
 		return
 	}
 	defer s.Release()
@@ -204,11 +204,12 @@ func (s *Segment) guarded(f func() error) {
 	}
 }
 
-// nudge ticks the sleepers, who hold pins: the memory is there.
+// nudge ticks the sleepers, who hold pins: the memory is there, as far as its file
+// still is. One that faults poisons the segment and keeps nobody from the others.
 func (s *Segment) nudge() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for w := range s.sleepers {
-		w.Tick()
+		Guard(func() error { w.Tick(); return nil })
 	}
 }

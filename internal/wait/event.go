@@ -102,6 +102,10 @@ func (e *Event) flush() {
 	sys.FutexWake(mem.Raw(e.word), math.MaxInt32)
 }
 
+// Rouse is WakeAll for a Close: it wakes sleepers also when a peer, stopped or dead
+// on its way to waking them, has taken their flag down.
+func (e *Event) Rouse() { e.flush() }
+
 // flushIfThere is flush for a goroutine that nobody guards against faults.
 func (e *Event) flushIfThere() {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -230,9 +234,10 @@ func (e *Event) unmark(v uint32) {
 func (e *Event) futex(w *waiter, v uint32, deadline int64) error {
 	if w.armed && sys.HaveWaitv() {
 		err := sys.FutexWait2(mem.Raw(e.word), v, mem.Raw(&w.cancelled), 0, deadline)
-		if !errors.Is(err, errors.ErrUnsupported) {
-			return err
+		if errors.Is(err, errors.ErrUnsupported) {
+			return nil // from now on; who cancelled may have relied on it, so look
 		}
+		return err
 	}
 	return sys.FutexWait(mem.Raw(e.word), v, deadline)
 }

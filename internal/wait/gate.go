@@ -195,10 +195,19 @@ func (g *Gate) Over() bool { return g.over.Load() }
 //
 // Preconditions: neither function uses the gate.
 func (g *Gate) Close(wake, last func()) bool {
+	first, blocked := g.shut(wake, last)
+	if blocked {
+		<-g.done
+	}
+	return first
+}
+
+// shut is Close up to the waiting for a holder that is blocked.
+func (g *Gate) shut(wake, last func()) (first, blocked bool) {
 	g.mu.Lock()
+	defer g.mu.Unlock() // also when wake faults
 	if g.Closed() {
-		g.mu.Unlock()
-		return false
+		return false, false
 	}
 	g.notice.Or(gateClosed)
 	fence()
@@ -209,14 +218,9 @@ func (g *Gate) Close(wake, last func()) bool {
 	g.last, g.done = last, make(chan struct{})
 	if g.held.CompareAndSwap(0, 1) {
 		g.finish()
-		g.mu.Unlock()
-		return true
+		return true, false
 	}
-	blocked := g.blocked.Load()
+	blocked = g.blocked.Load()
 	wake() // before last can run, which needs mu: wake uses what last gives up
-	g.mu.Unlock()
-	if blocked {
-		<-g.done
-	}
-	return true
+	return true, blocked
 }

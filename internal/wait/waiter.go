@@ -86,20 +86,34 @@ func (w *waiter) rouse() {
 	w.e.flushIfThere()
 }
 
-// Tick implements Sleeper.
+// Tick implements Sleeper. When looking faults, the waiter finds the same if it is
+// parked, where nothing else would ever end its sleep, and the fault goes on.
 func (w *waiter) Tick() {
-	if w.awake || !w.c.Ready() {
+	if w.awake {
 		return
 	}
-	mux.Lock()
-	e := w.entry
-	if e != nil {
-		// Its thread looks, and also sees whether the word is still there: if
-		// not, nobody can be woken through it.
-		e.again()
-	}
-	mux.Unlock()
-	if e == nil {
+	looked := false
+	defer func() {
+		if !looked {
+			w.again()
+		}
+	}()
+	ready := w.c.Ready()
+	looked = true
+	if ready && !w.again() {
 		w.e.flush()
 	}
+}
+
+// again has the thread of a parked waiter look, which also sees whether the word is
+// still there: if not, nobody can be woken through it. It reports whether the waiter
+// is parked.
+func (w *waiter) again() bool {
+	mux.Lock()
+	defer mux.Unlock()
+	if w.entry == nil {
+		return false
+	}
+	w.entry.again()
+	return true
 }
