@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,13 +64,15 @@ func crowd(args []string) int {
 // another process cost few threads and no CPU while nothing happens; all are
 // woken, and all can be cancelled.
 func TestTenThousandWaiters(t *testing.T) {
-	conns, queues, each, idle := 1000, 1000, 5, 10*time.Second
+	most, each, idle := 1000, 5, 10*time.Second
 	if testing.Short() || race.Enabled || os.Getenv("SLUICE_EMULATED") == "1" {
-		conns, queues, idle = 100, 100, time.Second
+		most, idle = 100, time.Second
 	}
 	if !sys.HaveWaitv() {
 		t.Skip("missing: futex_waitv in this kernel")
 	}
+	conns := affordable(t, most)
+	queues := conns
 	before := shmtest.Threads()
 	prefix := fmt.Sprintf("crowd-%d", os.Getpid())
 	shmtest.NoLeaks(t, "sluice-"+prefix)
@@ -77,9 +80,11 @@ func TestTenThousandWaiters(t *testing.T) {
 	defer l.Close()
 	fds := len(shmtest.FDs())
 	var qs []*ring.Queue[int64]
+	// Few participants make small segments: /dev/shm may have but 64 MiB.
+	o := &ring.QueueOptions{Capacity: 8, Hold: 1, Lanes: 1, Segment: shm.Options{MaxParticipants: 3}}
 	for i := range queues {
 		name := fmt.Sprintf("%s-%d", prefix, i)
-		q := must(ring.CreateQueue[int64](name, &ring.QueueOptions{Capacity: 8, Hold: 1, Lanes: 1}))
+		q := must(ring.CreateQueue[int64](name, o))
 		qs = append(qs, q)
 		t.Cleanup(func() { q.Close(); shm.Remove(name) })
 	}
@@ -157,6 +162,28 @@ func TestTenThousandWaiters(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// affordable returns for how many connections and as many queues there are
+// descriptors here, and in a child, but not more than most.
+func affordable(t *testing.T, most int) int {
+	t.Helper()
+	const (
+		perPair = 2 + 1 // a connection and a queue
+		margin  = 100   // handshakes, and what the test needs besides
+		few     = 20
+	)
+	var limit syscall.Rlimit // Go has made the soft one what the hard one is
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	limit.Cur = min(limit.Cur, 1<<20) // it may be infinite
+	n := min(most, (int(limit.Cur)-len(shmtest.FDs())-margin)/perPair)
+	if n < few {
+		t.Skipf("missing: descriptors, RLIMIT_NOFILE is %d", limit.Cur)
+	}
+	t.Logf("%d connections and %d queues, of %d; RLIMIT_NOFILE is at least %d", n, n, most, limit.Cur)
+	return n
 }
 
 // quiet waits until this process uses no CPU to speak of: all its goroutines

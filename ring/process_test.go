@@ -180,10 +180,15 @@ func TestBlockedReaderUsesNoCPU(t *testing.T) {
 	c := shmtest.Start(t, "hold-writer", name)
 	c.Expect("ready")
 	reading := blocked(func() error { _, err := rd.Peek(bg); return err })
-	before := sys.CPUTime()
-	time.Sleep(2 * time.Second) // not to order anything: the time that is measured
-	used := sys.CPUTime() - before
-	t.Logf("a reader blocked for 2 s used %v of CPU time", used)
+	used := time.Hour
+	// The best of three, for the rest of the process uses some too, and more on a
+	// busy machine.
+	for i := 0; i < 3 && used > 200*time.Millisecond; i++ {
+		before := sys.CPUTime()
+		time.Sleep(2 * time.Second) // not to order anything: the time that is measured
+		used = sys.CPUTime() - before
+		t.Logf("a reader blocked for 2 s used %v of CPU time", used)
+	}
 	if used > 200*time.Millisecond {
 		t.Errorf("a blocked reader used %v in 2 s: it polls", used)
 	}
@@ -276,7 +281,8 @@ func TestCancelledWaitsLeaveNothing(t *testing.T) {
 	}
 	t.Logf("threads %d before, %d after 10,000 cancelled waits; descriptors %d, %d",
 		threads, shmtest.Threads(), fds, len(shmtest.FDs()))
-	if got := shmtest.Threads(); got > threads+4 {
+	// The runtime may start a few of its own; a leak would be one for each wait.
+	if got := shmtest.Threads(); got > threads+16 {
 		t.Errorf("%d threads before, %d after", threads, got)
 	}
 	if got := len(shmtest.FDs()); got > fds {

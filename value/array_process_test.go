@@ -59,16 +59,18 @@ func TestSnapshotsAreWhole(t *testing.T) {
 		rounds = 200
 	}
 	seen := map[uint32]bool{}
-	for i := range rounds {
+	start := time.Now()
+	// The rounds may be over before another process gets a processor.
+	for i := 0; i < rounds || len(seen) < 2; i++ {
 		from := i % 100
 		got := must(a.Snapshot(bg, from, 3000))
 		if slices.Min(got) != slices.Max(got) {
 			t.Fatalf("a snapshot of %d and %d", slices.Min(got), slices.Max(got))
 		}
 		seen[got[0]] = true
-	}
-	if len(seen) < 2 {
-		t.Error("the array never changed: the test shows nothing")
+		if len(seen) < 2 && time.Since(start) > shmtest.Watchdog() {
+			t.Fatal("the array never changed: the test shows nothing")
+		}
 	}
 	for _, c := range children {
 		c.Exit()

@@ -265,7 +265,8 @@ func (b *bureau) check(total int64) {
 	if told > int64(b.kills) {
 		b.t.Errorf("%d were told of %d deaths", told, b.kills)
 	}
-	if b.what == "record" && b.kills > 20 && told == 0 {
+	// One kill in ten to twenty is told of: none of so many, once in two thousand times.
+	if b.what == "record" && b.kills > 150 && told == 0 {
 		b.t.Error("nobody died in the middle: the test shows nothing")
 	}
 }

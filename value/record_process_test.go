@@ -102,7 +102,8 @@ func TestVersionsPingPong(t *testing.T) {
 				}
 			}
 			t.Logf("%d rounds, %d slow ones; slept %d times, and it %s", rounds, slow, wait.Sleeps()-before, c.Line())
-			if slow > 5+rounds/100 {
+			// A busy machine makes some of them as slow; a lost wake-up, all.
+			if slow > 20+rounds/20 {
 				t.Errorf("%d of %d waits ended by the tick", slow, rounds)
 			}
 			if mode == "sleeping" && wait.Sleeps() == before {

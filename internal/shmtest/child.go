@@ -207,10 +207,12 @@ func (c *Child) Kill() {
 // stopped child does not hear it and is killed.
 func (c *Child) quit() {
 	c.Cmd.Process.Signal(syscall.SIGQUIT)
-	time.AfterFunc(quitGrace, func() { c.Cmd.Process.Kill() })
+	time.AfterFunc(quitGrace(), func() { c.Cmd.Process.Kill() })
 }
 
-const quitGrace = 2 * time.Second
+// quitGrace is how long a child has to say where its goroutines are. That is not
+// less for a test that wants its watchdog to bite early.
+func quitGrace() time.Duration { return time.Duration(max(1, scale()) * float64(2*time.Second)) }
 
 // cleanup ends what is left of the child and says what it said if the test
 // failed.

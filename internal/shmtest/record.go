@@ -22,3 +22,7 @@ func (r *Recording) Len() int { return len(r.trace) }
 // Point returns the point before instruction k, for one child. A child that
 // does not come by it this time gets to the operation's return.
 func (r *Recording) Point(k int) *Point { return newPoint(r.trace, k) }
+
+// Met reports whether a child ended or stands at the point. One that did not come
+// by it, which the next attempt's may, has gone on to the operation's return.
+func (p *Point) Met() bool { return p.met }

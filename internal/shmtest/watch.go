@@ -11,12 +11,15 @@ import (
 
 // Watchdog is how long a test waits for something before it calls it a hang:
 // a minute, times SLUICE_TEST_SCALE when that is set (slow machines, emulation).
-func Watchdog() time.Duration {
-	scale, err := strconv.ParseFloat(os.Getenv("SLUICE_TEST_SCALE"), 64)
-	if err != nil || scale <= 0 {
-		scale = 1
+func Watchdog() time.Duration { return time.Duration(scale() * float64(time.Minute)) }
+
+// scale is SLUICE_TEST_SCALE, 1 when that is not set.
+func scale() float64 {
+	f, err := strconv.ParseFloat(os.Getenv("SLUICE_TEST_SCALE"), 64)
+	if err != nil || f <= 0 {
+		return 1
 	}
-	return time.Duration(scale * float64(time.Minute))
+	return f
 }
 
 // Eventually waits until cond holds. When it does not within Watchdog, the test

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sluice-ipc/sluice/internal/mem"
+	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/internal/sys"
 )
 
@@ -108,7 +109,8 @@ func (c *child) finish() {
 	}
 }
 
-const watchdog = 2 * time.Minute
+// watchdog grows with SLUICE_TEST_SCALE.
+var watchdog = max(2*time.Minute, 2*shmtest.Watchdog())
 
 // within receives from c, and fails the test if that never happens.
 func within[T any](t *testing.T, what string, c <-chan T) T {

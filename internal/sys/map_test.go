@@ -126,31 +126,44 @@ func TestPrefaultMakesPagesPresent(t *testing.T) {
 }
 
 // Present is not enough: on a disk file a page that was only read faults
-// again when it is first written.
+// again when it is first written. So does one that the kernel has written back
+// in between, which it does when it likes: hence several attempts.
 func TestPrefaultSparesLaterFaults(t *testing.T) {
 	const size = 16 << 20
 	pages := int64(size / os.Getpagesize())
+	prefaults(t, func(t *testing.T, prefault func(sys.Mapping)) {
+		var n int64
+		for range 3 {
+			if n = laterFaults(t, size, prefault); n <= pages/2 {
+				return
+			}
+			t.Logf("%d faults on %d pages", n, pages)
+		}
+		t.Errorf("%d faults on %d pages", n, pages)
+	})
+}
+
+// laterFaults counts the page faults of writing to each page of a fresh file that
+// has been prefaulted.
+func laterFaults(t *testing.T, size int64, prefault func(sys.Mapping)) int64 {
+	t.Helper()
 	faults := func() int64 {
 		var ru syscall.Rusage
 		must(t, syscall.Getrusage(syscall.RUSAGE_SELF, &ru))
 		return ru.Minflt
 	}
-	prefaults(t, func(t *testing.T, prefault func(sys.Mapping)) {
-		fd, err := sys.OpenExcl(t.TempDir()+"/file", 0o600)
-		closing(t, fd, err)
-		must(t, sys.Fallocate(fd, size))
-		m, err := sys.Map(fd, size)
-		must(t, err)
-		defer m.Unmap()
-		prefault(m)
-		before := faults()
-		for off := 0; off < size; off += os.Getpagesize() {
-			m[off] = 1
-		}
-		if n := faults() - before; n > pages/2 {
-			t.Errorf("%d faults on %d pages", n, pages)
-		}
-	})
+	fd, err := sys.OpenExcl(t.TempDir()+"/file", 0o600)
+	closing(t, fd, err)
+	must(t, sys.Fallocate(fd, size))
+	m, err := sys.Map(fd, size)
+	must(t, err)
+	defer m.Unmap()
+	prefault(m)
+	before := faults()
+	for off := 0; off < len(m); off += os.Getpagesize() {
+		m[off] = 1
+	}
+	return faults() - before
 }
 
 func TestPrefaultChangesNothing(t *testing.T) {
