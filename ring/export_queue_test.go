@@ -54,3 +54,30 @@ func OwnQueueStates[T any](q *Queue[T]) {
 
 // RepairQueue repairs what a participant left, dead or not.
 func RepairQueue[T any](q *Queue[T], id shm.ID) bool { return q.q.Repair(id) }
+
+// OrphanQueue makes all free chunks orphans, as a hostile peer would: those that
+// a long message can have are the last to be adopted.
+func OrphanQueue[T any](q *Queue[T]) {
+	for c := range q.q.geo.chunks {
+		pos := uint64(q.q.geo.chunks - c)
+		q.q.state(uint32(c)).CompareAndSwap(0, stateOf(kindOrphan, 0, pos))
+	}
+	q.q.ctl.epoch.Add(1)
+}
+
+// ForgeSlots lays a queue out anew as one for so many slots, in the memory that
+// it has. Its participant was putting a message when the last of the slots announced
+// that: so who repairs looks there.
+func ForgeSlots[T any](q *Queue[T], slots int) {
+	b, g := q.q.seg.Data(), q.q.geo
+	g.lanes, g.hold, g.slots, g.chunks = 2, 1, slots, 2
+	g.chunks += g.spare()
+	clear(b)
+	initQueue(b, &g, 0)
+	forged, err := attachQueue(q.q.name, b, &q.q.opts)
+	if err != nil {
+		panic(err)
+	}
+	forged.state(0).Store(stateOf(kindQueued, q.q.me, 0))
+	forged.laneOf(slots-1, 0).taking.Store(announce(0, 0))
+}

@@ -136,15 +136,15 @@ func openQueue[T any](o *QueueOptions, get func(*shm.Options) (*shm.Segment, err
 		if q, err = attachQueue(s.Name(), s.Data(), &v); err != nil {
 			return nil, err
 		}
+		if s.Slots() != q.geo.slots { // before Repair looks at slots that are not there
+			return nil, &FormatError{q.name, "slots", uint64(q.geo.slots), uint64(s.Slots())}
+		}
 		q.bind(s)
 		return q, nil
 	}
 	seg, err := get(&so)
 	if err != nil {
 		return nil, err
-	}
-	if seg.Slots() > q.geo.slots {
-		return nil, joinErrors(&FormatError{q.name, "slots", uint64(q.geo.slots), uint64(seg.Slots())}, seg.Close())
 	}
 	if q.joinable() != v.joinable {
 		return nil, joinErrors(&FormatError{q.name, "joinable", uint64(q.geo.flags & flagJoinable), uint64(g.flags & flagJoinable)}, seg.Close())
@@ -231,7 +231,9 @@ func (q *Queue[T]) transmit(ctx context.Context, b []byte, block bool) error {
 //
 // In a joinable queue the message remains this handle's to finish with TaskDone,
 // unless Get returned an error; it returns ErrTooManyHeld when there are too many
-// of those.
+// of those. So does a Get of any queue that comes by a message for
+// QueueOptions.DeadLetter while this handle holds as many as it may. The handler's
+// error is returned too.
 func (q *Queue[T]) Get(ctx context.Context) (v T, err error) {
 	if q.q.opts.Guard {
 		return q.guardedGet(ctx, true)

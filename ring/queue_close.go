@@ -30,7 +30,9 @@ func (q *queue) close() error {
 		if !ok {
 			break
 		}
-		q.guardAway(func() error { q.requeue(m); return nil })
+		if q.poisoned() == nil { // else it is another's
+			q.guardAway(func() error { q.requeue(m); return nil })
+		}
 		q.giveUp(t)
 	}
 	q.guardAway(func() error { q.wakeAll(); return nil }) // the lanes keep the memory until here

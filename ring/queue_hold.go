@@ -181,6 +181,16 @@ func (q *queue) restore(t ticket) {
 	h.mu.Unlock()
 }
 
+// disowned returns why what has been surrendered is not ours any more, if so:
+// others take us for dead, or will, and have given it to somebody else, or will.
+// It must be left as it is then.
+func (q *queue) disowned() error {
+	if err := q.poisoned(); err != nil {
+		return q.wrap("give back to", err)
+	}
+	return nil
+}
+
 // giveUp frees the place of what has been surrendered.
 func (q *queue) giveUp(t ticket) {
 	q.held.vacate(t)

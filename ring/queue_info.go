@@ -96,7 +96,7 @@ type QueueStats struct {
 
 	Chunks     int // in the pool
 	FreeChunks int
-	Held       int // chunks that are lent, or taken and not given back
+	Held       int // messages that are lent, or taken and not given back; a long one is one
 	Unfinished int // tasks, of a joinable queue
 
 	ConsumersWaiting int  // calls of the living that wait for messages

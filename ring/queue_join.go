@@ -111,12 +111,16 @@ func (q *queue) endTask(t ticket, f func(m taken)) bool {
 		return false
 	}
 	defer q.giveUp(t)
-	f(m)
+	if q.poisoned() == nil {
+		f(m)
+	}
 	return true
 }
 
 // TaskDone finishes the oldest unfinished task that this handle has got with Get.
-// It returns ErrTooManyDone if there is none.
+// It returns ErrTooManyDone if there is none. On a handle that has failed it returns
+// shm.ErrLost or *shm.FaultError, as every call does, and leaves the task to the
+// consumer that gets it then.
 //
 // Goroutines that share a handle finish each other's tasks in this way, which
 // matters when the process dies: what is delivered again is what is not finished.
@@ -130,6 +134,9 @@ func (q JoinableQueue[T]) TaskDone() error {
 		return fmt.Errorf("ring: %s: %w", q.q.name, ErrTooManyDone)
 	}
 	defer q.q.giveUp(t)
+	if err := q.q.disowned(); err != nil {
+		return err
+	}
 	return q.q.guardAway(func() error { q.q.releaseHeld(m); return nil })
 }
 
@@ -140,9 +147,15 @@ func (q JoinableQueue[T]) Unfinished() (n int) {
 	return n
 }
 
-// Join waits until there is an instant, after the call began, at which no task
-// is unfinished. It returns the context's error if that is done first, and
-// ErrClosed after Close. Any number of processes may wait.
+// Join waits until it finds that no task is unfinished. While it sleeps whoever has
+// finished a task looks too, before that call returns, so that it does not matter
+// if new tasks come before Join is awake. What is over before anybody looks goes
+// unseen, and Join waits on: a new task was put while the last one was being
+// finished, or its worker died in the middle of that, or Join was not asleep: it
+// spins first, for some 50 µs, and with SpinAlways all the time.
+//
+// It returns the context's error if that is done first, and ErrClosed after Close.
+// Any number of processes may wait.
 func (q JoinableQueue[T]) Join(ctx context.Context) error {
 	if err := q.q.retain(); err != nil {
 		return q.q.wrap("join", err)
@@ -180,8 +193,8 @@ func (d *allDone) Ready() bool {
 	return d.q.closed.Load() || d.q.poisoned() != nil || d.was()
 }
 
-// was reports whether there was an instant without unfinished tasks: there is
-// now, or who finished the last one of them says so. All that was put before Join
+// was reports whether we know of an instant without unfinished tasks: it is now,
+// or who finished the last one of them says so. All that was put before Join
 // began lies before the position where that was.
 func (d *allDone) was() bool {
 	if z := d.q.ctl.zero.Load(); z != d.zero && d.q.isPosition(z) && signedDiff(z, d.from, d.q.size.positions()) >= 0 {

@@ -10,13 +10,13 @@ import (
 
 // bury gives a message that we hold, without a lane, to the dead-letter handler.
 // t is a place that was claimed for it, which is free afterwards. After an error the
-// message has been put back.
+// message has been put back, or is another's because this handle was lost.
 func (q *queue) bury(ctx context.Context, m taken, block bool, t ticket) error {
 	q.held.detain(t) // the handler may take its time, and take messages
 	defer q.held.vacate(t)
 	back := true
 	defer func() { // also when the handler panics
-		if back {
+		if back && q.poisoned() == nil {
 			q.requeue(m)
 		}
 	}()
@@ -30,6 +30,9 @@ func (q *queue) bury(ctx context.Context, m taken, block bool, t ticket) error {
 		if err := q.opts.DeadLetter(ctx, b, m.tries); err != nil {
 			return fmt.Errorf("dead letter: %w", err)
 		}
+	}
+	if err := q.poisoned(); err != nil {
+		return err
 	}
 	back = false
 	count.Add(1)
@@ -71,7 +74,7 @@ func (q *Queue[T]) Decode(b []byte) (v T, err error) {
 }
 
 // Value returns what a message says that was taken from this queue. The error is
-// *DecodeError or *CorruptError.
+// *DecodeError, or one of those of Message.Append.
 func (q *Queue[T]) Value(m Message) (v T, err error) {
 	if m.q == nil {
 		return v, ErrNotHeld

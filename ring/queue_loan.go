@@ -10,7 +10,8 @@ import (
 // A Loan is memory of the queue's for one message, to be filled in place and
 // then sent with Commit, or given back with Abort. It may be kept for any time,
 // by any goroutine, and given back after Close; Commit is no more possible then.
-// When the process dies first, it is as after Abort.
+// When the process dies first, it is as after Abort. So it is when the handle fails
+// with shm.ErrLost or *shm.FaultError: the memory is not to be written any more.
 type Loan struct {
 	q *queue
 	t ticket
@@ -94,19 +95,25 @@ func (o Loan) Pieces() iter.Seq[[]byte] { return o.q.eachPiece(o.m) }
 
 // Commit sends the message, waiting for room in the queue, or as
 // QueueOptions.WhenFull says. The loan is over when it returns nil; after an
-// error it is as it was. The errors are those of Put, and ErrNotHeld.
+// error it is as it was, so that it can be given back with Abort. The errors are
+// those of Put, and ErrNotHeld.
 func (o Loan) Commit(ctx context.Context) error { return o.q.commit(ctx, o.t, true) }
 
 // TryCommit is Commit without waiting: it returns ErrFull when there is no room.
 func (o Loan) TryCommit() error { return o.q.commit(context.Background(), o.t, false) }
 
-// Abort gives the memory back. It returns ErrNotHeld if the loan is over.
+// Abort gives the memory back. It returns ErrNotHeld if the loan is over. On a
+// handle that has failed it returns shm.ErrLost or *shm.FaultError, as every call
+// does, and leaves the memory to whose it is then.
 func (o Loan) Abort() error {
 	m, err := o.q.surrender(o.t, true)
 	if err != nil {
 		return err
 	}
 	defer o.q.giveUp(o.t)
+	if err := o.q.disowned(); err != nil {
+		return err
+	}
 	return o.q.guardAway(func() error {
 		o.q.atDesk(func(l *lane) { l.dropLoan(m) })
 		return nil
@@ -137,7 +144,7 @@ func (q *queue) commitLoan(ctx context.Context, m taken, block bool) error {
 	for err == nil {
 		st := l.commit(m)
 		if st == full && (!block || q.opts.WhenFull != Block) {
-			st = l.commitOver(m)
+			st = l.commitOver(ctx, m, block)
 		}
 		switch {
 		case st == done:
@@ -167,14 +174,14 @@ func (l *lane) commit(m taken) status {
 }
 
 // commitOver does what the options say about a loan for which the queue is full.
-func (l *lane) commitOver(m taken) status {
+func (l *lane) commitOver(ctx context.Context, m taken, block bool) status {
 	switch l.q.opts.WhenFull {
 	case DropNewest:
 		l.q.ctl.count.dropped.Add(1)
 		l.dropLoan(m)
 		return done
 	case DropOldest:
-		return l.makeRoom(func() status { return l.commit(m) })
+		return l.makeRoom(ctx, block, full, func() status { return l.commit(m) })
 	}
 	return full
 }

@@ -10,7 +10,9 @@ import (
 // any time and given back in any order, by any goroutine, also after Close.
 //
 // When the process dies first, the message is delivered to another consumer.
-// What the holder wrote into it is what that one gets.
+// What the holder wrote into it is what that one gets. So it is when the handle
+// fails with shm.ErrLost or *shm.FaultError: the message is no more its own, and
+// the memory not to be written.
 type Message struct {
 	q *queue
 	t ticket
@@ -54,7 +56,9 @@ func (m Message) Bytes() []byte { return m.q.whole(m.m) }
 // Pieces iterates over the memory of the message in order, one chunk at a time.
 func (m Message) Pieces() iter.Seq[[]byte] { return m.q.eachPiece(m.m) }
 
-// Append appends the message to dst. The only error is *CorruptError.
+// Append appends the message to dst. The errors are *CorruptError, ErrNotHeld for
+// a Message that none was taken into, and *shm.FaultError if
+// QueueOptions.Guard is set.
 func (m Message) Append(dst []byte) ([]byte, error) {
 	if m.q == nil {
 		return dst, ErrNotHeld
@@ -67,13 +71,18 @@ func (m Message) Append(dst []byte) ([]byte, error) {
 }
 
 // Release gives the message back for good. In a joinable queue this finishes the
-// task. It returns ErrNotHeld if that has happened already.
+// task. It returns ErrNotHeld if that has happened already. On a handle that has
+// failed it returns shm.ErrLost or *shm.FaultError, as every call does, and leaves
+// the message to the consumer that gets it then.
 func (m Message) Release() error {
 	held, err := m.q.surrender(m.t, false)
 	if err != nil {
 		return err
 	}
 	defer m.q.giveUp(m.t)
+	if err := m.q.disowned(); err != nil {
+		return err
+	}
 	if m.q.opts.Guard {
 		return m.q.guardAway(func() error { m.q.releaseHeld(held); return nil })
 	}
@@ -82,13 +91,17 @@ func (m Message) Release() error {
 }
 
 // Requeue puts the message back, before those that are in the queue, as if we
-// had died holding it. It returns ErrNotHeld if it was given back already.
+// had died holding it. It returns ErrNotHeld if it was given back already, and on a
+// handle that has failed does as Release does.
 func (m Message) Requeue() error {
 	held, err := m.q.surrender(m.t, false)
 	if err != nil {
 		return err
 	}
 	defer m.q.giveUp(m.t)
+	if err := m.q.disowned(); err != nil {
+		return err
+	}
 	return m.q.guardAway(func() error { m.q.requeue(held); return nil })
 }
 

@@ -26,10 +26,12 @@ const (
 
 	// DropOldest drops the oldest message of the queue instead, whoever put
 	// it, and Stats counts that one. When it is being taken just then,
-	// nothing need be dropped. What was put back, or left by the dead, is
-	// older than the rest and goes first. A message of many chunks may need
-	// several to go, and when others hold so much that it still does not
-	// fit, they are gone in vain.
+	// nothing need be dropped. What was put back, or left by the dead, does
+	// not count towards Capacity and stays, but goes first where it is memory
+	// that is missing. A message of many chunks may need several to go, and
+	// when others hold so much that it still does not fit, or the context is
+	// done before it does, they are gone in vain. A call that does not wait
+	// drops some 64 more than Capacity at most.
 	DropOldest
 )
 

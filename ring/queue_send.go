@@ -30,7 +30,7 @@ func (q *queue) sendSlow(ctx context.Context, l *lane, b []byte, st status, bloc
 	var slept *wait.Event
 	for {
 		if st != done && (st == ended || st == corrupt || !block || q.opts.WhenFull != Block) {
-			st = l.overflow(b, st)
+			st = l.overflow(ctx, b, st, block)
 		}
 		switch {
 		case st == done:
@@ -70,12 +70,15 @@ func (q *queue) sendSlow(ctx context.Context, l *lane, b []byte, st status, bloc
 	}
 }
 
-// given returns why a call that has tried once must not go on: its context is done
-// or the handle closed. Peers can keep a call from ever coming to sleep, where
-// that would be noticed.
+// given returns why a call that has tried once must not go on: its context is done,
+// or the handle closed or lost. Peers can keep a call from ever coming to sleep,
+// where that would be noticed.
 func (q *queue) given(ctx context.Context) error {
 	if q.closed.Load() {
 		return ErrClosed
+	}
+	if err := q.poisoned(); err != nil {
+		return err
 	}
 	return ctx.Err()
 }
@@ -91,6 +94,10 @@ func (l *lane) wait(ctx context.Context, e *wait.Event, nd *need, n int) (*lane,
 			l.leave()
 			return nil, ErrClosed
 		}
+		if err := q.poisoned(); err != nil { // what we hold is another's
+			l.leave()
+			return nil, err
+		}
 		return l, nil
 	}
 	l.leave()
@@ -103,41 +110,6 @@ func (l *lane) wait(ctx context.Context, e *wait.Event, nd *need, n int) (*lane,
 		q.release()
 	}
 	return next, err
-}
-
-// overflow does what the options say about a message that could not be put.
-func (l *lane) overflow(b []byte, st status) status {
-	q := l.q
-	if st != full && st != short {
-		return st
-	}
-	switch q.opts.WhenFull {
-	case DropNewest:
-		q.ctl.count.dropped.Add(1)
-		return done
-	case DropOldest:
-		return l.makeRoom(func() status { return l.put(b) })
-	}
-	return st
-}
-
-// makeRoom drops the oldest message until try, which puts one, has room or there
-// is nothing left to drop.
-func (l *lane) makeRoom(try func() status) (st status) {
-	q := l.q
-	for range 2 * q.geo.chunks {
-		m, got := l.take()
-		if got == done {
-			q.ctl.count.dropped.Add(1)
-			l.release(m)
-			q.wakeSpace()
-		}
-		st = try()
-		if st != full && st != short || got != done && st == short || got == corrupt {
-			break
-		}
-	}
-	return st
 }
 
 // chunksFor is how many chunks a message takes that was short of them, and 0 for

@@ -16,13 +16,19 @@ type taken struct {
 
 // take takes the next message, if there is one: orphans first.
 func (l *lane) take() (taken, status) {
-	q := l.q
 	l.stale = 0
-	if q.ctl.epoch.Load() != l.seen { //sync:queue-epoch acquire: the orphans it speaks of
+	if l.q.ctl.epoch.Load() != l.seen { //sync:queue-epoch acquire: the orphans it speaks of
 		if m, ok := l.adopt(); ok {
 			return m, done
 		}
 	}
+	return l.takeNext(true)
+}
+
+// takeNext takes the next message of the ring. When there is none it looks, if
+// orphans is set, for those and for the end.
+func (l *lane) takeNext(orphans bool) (taken, status) {
+	q := l.q
 	lost := false // the cursor made no sense and was set anew: see room
 	for step := 1; ; step++ {
 		if step%farBehind == 0 {
@@ -51,7 +57,7 @@ func (l *lane) take() (taken, status) {
 		case d == 0 && state == wordEmpty || d == 0 && state == wordSealed:
 			l.saw, l.sawAt = w, l.h.idx
 			l.sawClosing = q.ctl.closing.Load()
-			if q.ctl.epoch.Load() == l.seen && l.sawClosing == 0 && state == wordEmpty {
+			if !orphans || q.ctl.epoch.Load() == l.seen && l.sawClosing == 0 && state == wordEmpty {
 				l.stream.got = 0
 				return taken{}, empty
 			}
