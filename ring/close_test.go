@@ -101,7 +101,9 @@ func TestCloseFindsWhoSleepsUnseen(t *testing.T) {
 	var readers []*ring.Reader
 	for range 20 {
 		m, o := shmtest.Mapped(t, size, 1)[0], &ring.Options{Spin: ring.SpinNever, KeepOpen: true}
-		must0(ring.Init(m, o))
+		if err := ring.Init(m, o); err != nil {
+			t.Fatal(err)
+		}
 		r := must(ring.Attach(m, o))
 		rd := must(r.Reader())
 		rings, readers = append(rings, r), append(readers, rd)
