@@ -92,33 +92,6 @@ func TestCloseEndsBlockedCalls(t *testing.T) {
 	}
 }
 
-// A peer that dies on its way to waking a reader leaves nobody to be seen asleep.
-// Without a segment nobody heals that; Close does not need it. There are more
-// readers than may sleep in a call of their own.
-func TestCloseFindsWhoSleepsUnseen(t *testing.T) {
-	var reading []chan error
-	var rings []*ring.Ring
-	var readers []*ring.Reader
-	for range 20 {
-		m, o := shmtest.Mapped(t, size, 1)[0], &ring.Options{Spin: ring.SpinNever, KeepOpen: true}
-		if err := ring.Init(m, o); err != nil {
-			t.Fatal(err)
-		}
-		r := must(ring.Attach(m, o))
-		rd := must(r.Reader())
-		rings, readers = append(rings, r), append(readers, rd)
-		reading = append(reading, blocked(func() error { _, err := rd.Peek(bg); return err }))
-		shmtest.Eventually(t, func() bool { return ring.ReaderAsleep(r) }, "the reader sleeps")
-	}
-	for i, rd := range readers {
-		ring.HideReader(rings[i])
-		rd.Close()
-		if err := <-reading[i]; !errors.Is(err, ring.ErrClosed) {
-			t.Errorf("Peek = %v", err)
-		}
-	}
-}
-
 func TestPeersCloseEndsBlockedCalls(t *testing.T) {
 	for name, spin := range spins {
 		t.Run(name, func(t *testing.T) {
