@@ -136,15 +136,17 @@ func rwHot(args []string) int {
 	l := openLedger(must(shm.Open(args[0], nil)))
 	shmtest.Say("ready")
 	for {
+		take, work, leave := l.RLock, func() { l.read() }, l.RUnlock
 		if args[1] == "write" {
-			check(l.Lock(bg))
-			l.bump()
-			check(l.Unlock())
-		} else {
-			check(l.RLock(bg))
-			l.read()
-			check(l.RUnlock())
+			take, work, leave = l.Lock, l.bump, l.Unlock
 		}
+		err := take(bg)
+		if errors.Is(err, lock.ErrOwnerDied) {
+			shmtest.Hear() // the others are being killed, and we are next
+		}
+		check(err)
+		work()
+		check(leave())
 	}
 }
 
