@@ -18,9 +18,7 @@ import (
 // A file truncated under a ring with Guard is an error in every call, and
 // neither the calls nor closing afterwards end the process.
 func TestGuardAgainstTruncation(t *testing.T) {
-	if os.Getenv("SLUICE_EMULATED") == "1" {
-		t.Skip("missing: the address of a fault, under emulation")
-	}
+	shmtest.RequireFaults(t)
 	for name, call := range map[string]func(w *ring.Writer, rd *ring.Reader) error{
 		"Write":      func(w *ring.Writer, _ *ring.Reader) error { return w.Write(bg, make([]byte, 100)) },
 		"WriteBatch": func(w *ring.Writer, _ *ring.Reader) error { return w.WriteBatch(bg, [][]byte{make([]byte, 100)}) },
@@ -51,10 +49,7 @@ func TestGuardAgainstTruncation(t *testing.T) {
 
 // Closing an end under somebody who sleeps on memory that is gone ends both.
 func TestCloseOfATruncatedRing(t *testing.T) {
-	if os.Getenv("SLUICE_EMULATED") == "1" {
-		t.Skip("missing: the address of a fault, under emulation")
-	}
-	skipIfRaced(t)
+	shmtest.RequireFaultsInUse(t)
 	r, path := newRing(t, &ring.Options{Guard: true, Spin: ring.SpinNever})
 	rd := must(r.Reader())
 	reading := blocked(func() error { _, err := rd.Peek(bg); return err })

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/internal/sys"
 	"github.com/sluice-ipc/sluice/ring"
@@ -19,9 +18,7 @@ import (
 // A file truncated under a queue with Guard is an error in every call, and
 // neither the calls nor closing afterwards end the process, or leave anything.
 func TestGuardQueueAgainstTruncation(t *testing.T) {
-	if os.Getenv("SLUICE_EMULATED") == "1" {
-		t.Skip("missing: the address of a fault, under emulation")
-	}
+	shmtest.RequireFaults(t)
 	shmtest.NoLeaks(t, fmt.Sprintf("sluice-queuetest-%d-", os.Getpid()))
 	for name, call := range map[string]func(ring.JoinableQueue[[]byte], ring.Loan, ring.Message) error{
 		"Put":    func(q ring.JoinableQueue[[]byte], _ ring.Loan, _ ring.Message) error { return q.Put(bg, nil) },
@@ -97,22 +94,10 @@ func TestGuardedQueueWorks(t *testing.T) {
 	}
 }
 
-// skipIfRaced leaves out what truncates a file while others use it. The race
-// detector looks whether an address is there, and then accesses it in code of its
-// own, where a fault ends the process.
-func skipIfRaced(t *testing.T) {
-	if race.Enabled {
-		t.Skip("missing: faults within the race detector")
-	}
-}
-
 // A file truncated under many calls ends all of them, those that wait for each
 // other included.
 func TestGuardEndsEveryCall(t *testing.T) {
-	if os.Getenv("SLUICE_EMULATED") == "1" {
-		t.Skip("missing: the address of a fault, under emulation")
-	}
-	skipIfRaced(t)
+	shmtest.RequireFaultsInUse(t)
 	shmtest.NoLeaks(t, fmt.Sprintf("sluice-queuetest-%d-", os.Getpid()))
 	rounds := 30
 	if testing.Short() {
@@ -154,10 +139,7 @@ func TestGuardEndsEveryCall(t *testing.T) {
 // So it ends calls that are asleep, however many: those that have a thread, and
 // those that share one.
 func TestGuardEndsSleepers(t *testing.T) {
-	if os.Getenv("SLUICE_EMULATED") == "1" {
-		t.Skip("missing: the address of a fault, under emulation")
-	}
-	skipIfRaced(t)
+	shmtest.RequireFaultsInUse(t)
 	shmtest.NoLeaks(t, fmt.Sprintf("sluice-queuetest-%d-", os.Getpid()))
 	for name, without := range map[string]bool{"parked": false, "without futex_waitv": true} {
 		t.Run(name, func(t *testing.T) {

@@ -117,8 +117,8 @@ func (rd *Reader) AnyFrame() { rd.most = uint64(rd.r.MaxFrame()) }
 
 // More returns the next message behind those that have been peeked, without
 // waiting: ErrEmpty when there is none yet, or it is one that travels in
-// pieces or is above MaxMessage. Release then gives all of them back at once, which is cheaper than
-// one by one. Only the goroutine that has peeked may call it.
+// pieces or is above MaxMessage. Release then gives all of them back at once, which
+// is cheaper than one by one. Only the goroutine that has peeked may call it.
 func (rd *Reader) More() (b []byte, err error) {
 	if !rd.gate.Held() || !rd.loaned {
 		return nil, rd.r.wrap("read more from", ErrNotPeeked)

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/internal/sys"
 )
 
@@ -102,17 +103,8 @@ func TestSealedMemfdCannotBeShrunk(t *testing.T) {
 	}
 }
 
-// needsFaults skips under an emulator that delivers SIGBUS without the address
-// of the fault, as qemu-user does: the fault then cannot be told from others.
-func needsFaults(t testing.TB) {
-	t.Helper()
-	if os.Getenv("SLUICE_EMULATED") != "" {
-		t.Skip("missing: the address of a fault, under emulation")
-	}
-}
-
 func TestGuardTurnsAFaultIntoAnError(t *testing.T) {
-	needsFaults(t)
+	shmtest.RequireFaults(t)
 	noLeaks(t)
 	name := testName(t)
 	s := closing(t, must(Create(name, &Options{Size: 1 << 16}))(t))
@@ -169,7 +161,7 @@ func TestGuardLeavesOtherPanicsAlone(t *testing.T) {
 // Truncated so far that the participants table is gone too: nothing that this
 // package does by itself may end the process.
 func TestTruncatedUnderTheTick(t *testing.T) {
-	needsFaults(t)
+	shmtest.RequireFaults(t)
 	noLeaks(t)
 	name := testName(t)
 	s := closing(t, must(Create(name, &Options{Size: 1 << 16}))(t))
@@ -188,7 +180,7 @@ func TestTruncatedUnderTheTick(t *testing.T) {
 }
 
 func TestTruncatedAndClosed(t *testing.T) {
-	needsFaults(t)
+	shmtest.RequireFaults(t)
 	noLeaks(t)
 	s := must(Create(testName(t), &Options{Size: 1 << 16}))(t)
 	if err := os.Truncate(s.path, 0); err != nil {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"testing"
 
-	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/internal/wait"
 	"github.com/sluice-ipc/sluice/shm"
@@ -16,12 +15,7 @@ import (
 
 // A file cut off under goroutines that wait for a value to change ends all of them.
 func TestTruncationEndsSleepers(t *testing.T) {
-	if os.Getenv("SLUICE_EMULATED") == "1" {
-		t.Skip("missing: the address of a fault, under emulation")
-	}
-	if race.Enabled {
-		t.Skip("missing: faults within the race detector")
-	}
+	shmtest.RequireFaultsInUse(t)
 	file := fresh(t)
 	v := must(value.Create(file, int64(1), nil))
 	defer v.Close()

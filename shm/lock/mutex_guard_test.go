@@ -112,9 +112,7 @@ func TestPeerThatWritesGarbage(t *testing.T) {
 // A file that is cut off is an error of who guards against it, and the sleeping
 // are woken by Close.
 func TestTruncationUnderGuard(t *testing.T) {
-	if os.Getenv("SLUICE_EMULATED") == "1" {
-		t.Skip("missing: the address of a fault, under emulation")
-	}
+	shmtest.RequireFaults(t)
 	m, file := newMutex(t)
 	check(os.Truncate(file, m.Segment().DataOffset()))
 	var fault *shm.FaultError

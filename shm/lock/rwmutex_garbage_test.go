@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sluice-ipc/sluice/internal/mem"
+	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/shm"
 	"github.com/sluice-ipc/sluice/shm/lock"
 )
@@ -192,9 +193,7 @@ func FuzzLockMemory(f *testing.F) {
 
 // A file that is cut off is an error of who guards against it.
 func TestTruncationUnderGuardRW(t *testing.T) {
-	if os.Getenv("SLUICE_EMULATED") == "1" {
-		t.Skip("missing: the address of a fault, under emulation")
-	}
+	shmtest.RequireFaults(t)
 	h, file := newRW(t, 1)
 	p, other := newSem(t, 1, 1, 0)
 	check(os.Truncate(file, h[0].Segment().DataOffset()))

@@ -7,7 +7,6 @@ import (
 	"os"
 	"testing"
 
-	"github.com/sluice-ipc/sluice/internal/race"
 	"github.com/sluice-ipc/sluice/internal/shmtest"
 	"github.com/sluice-ipc/sluice/internal/wait"
 	"github.com/sluice-ipc/sluice/shm"
@@ -17,12 +16,7 @@ import (
 // A file cut off under goroutines that sleep on it ends all of them, those that are
 // parked included, whom nobody could wake through that memory.
 func TestTruncationEndsSleepers(t *testing.T) {
-	if os.Getenv("SLUICE_EMULATED") == "1" {
-		t.Skip("missing: the address of a fault, under emulation")
-	}
-	if race.Enabled {
-		t.Skip("missing: faults within the race detector")
-	}
+	shmtest.RequireFaultsInUse(t)
 	mutex := func(s *shm.Segment) func() error {
 		m := must(lock.At[lock.Mutex](s, 0, nil))
 		check(m.Lock(bg))
